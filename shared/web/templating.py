@@ -9,8 +9,7 @@ from datetime import datetime
 from gettext import NullTranslations
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_eval_context, select_autoescape
-from jinja2.nodes import EvalContext
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from shared.web.text import direction, iso, one_line, utc, visible
@@ -40,18 +39,18 @@ def _ngettext(singular: str, plural: str, n: int) -> str:
     return _translations.get().ngettext(singular, plural, n)
 
 
-@pass_eval_context
-def _finalize(_context: EvalContext, value: object) -> object:
-    """Every ``{{ value }}`` passes here, so forgetting a filter can't let a direction override through."""
+def _finalize(value: object) -> object:
+    """Every ``{{ value }}`` passes here, so forgetting a filter can't let a direction override through.
+
+    Markup too: joining, formatting and translating wrap what they were given in it.
+    """
     if value is None:
         return ""
     if isinstance(value, Markup):
-        return value
+        return Markup(visible(value))  # noqa: S704 - it was markup before, and no character added is special in HTML
     if isinstance(value, datetime):
         return utc(value)
-    if isinstance(value, str):
-        return visible(value)
-    return value
+    return visible(value) if isinstance(value, str) else value
 
 
 def build_environment(template_dirs: Sequence[Path]) -> Environment:

@@ -25,7 +25,8 @@ def visible(value: object) -> str:
 
 def one_line(value: object) -> str:
     """As `visible`, on one line: a value can't start a line of its own and so can't pass for another fact."""
-    return visible(_LINE_BREAKS.sub(" ", str(value).strip()))
+    text = utc(value) if isinstance(value, datetime) else str(value)
+    return visible(_LINE_BREAKS.sub(" ", text.strip()))
 
 
 def utc(value: datetime) -> str:

@@ -1,0 +1,1 @@
+"""Mail in two parts that say the same: text for every reader, HTML for comfort."""
