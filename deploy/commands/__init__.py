@@ -1,0 +1,1 @@
+"""What the `readmit` command does, a module a command."""

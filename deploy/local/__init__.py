@@ -1,0 +1,1 @@
+"""The embedded stack behind `readmit up`: PostgreSQL, broker and services as child processes of one supervisor."""

@@ -1,0 +1,20 @@
+"""What the demo is made of, printed as JSON: run as a process of its own, whose imports end with it."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def main(folder: str, issuer: str) -> None:
+    """Make the GeoIP files and the platform's keys and accounts in `folder`, and print who can do what."""
+    from deploy.demo import geoip, identity, seed
+
+    demo = Path(folder)
+    geoip.ensure(demo)
+    tokens, people = identity.credentials(demo, issuer)
+    json.dump({"tokens": tokens, "people": people, "seed": str(seed.path(demo, datetime.now(UTC)))}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,224 @@
+"""The embedded stack: what is started in which order, and how it all ends."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.local import broker, postgres, ready
+from deploy.local.children import Child, Program
+from deploy.local.demo import Demo, Facts
+from deploy.local.environment import Environment, require_settings
+from deploy.local.leftovers import ProcessRecord
+from deploy.local.liveness import recycle_when_not_live
+from deploy.local.lock import exclusive
+from deploy.local.overrides import SERVICES, Overrides
+from deploy.local.ports import HOST, Ports
+from deploy.local.probe import http_ready
+from deploy.local.secrets import Secrets, verifier_key
+from deploy.local.tools import Commands, Tools
+
+_START_LIMIT = 60.0  # seconds for one process; a cold machine with two cores needs about a quarter of it
+_HTTP_SERVICES = ("intake", "recovery", "audit")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `readmit up` was asked for."""
+
+    folder: Path
+    environ: Mapping[str, str]
+    port_base: int = 8100
+    demo: bool = False
+    commands: Commands = field(default_factory=Commands)
+
+
+Report = Callable[[Mapping[str, Any], list[str]], None]
+
+
+def run(options: Options, report: Report) -> None:
+    """Start everything, call `report` with the content of `ready.json` and what people should know, run until a signal.
+
+    Raises:
+        StackError: with a message for people; whatever had been started is stopped by then.
+    """
+    overrides = Overrides(options.environ)
+    require_settings(overrides, demo=options.demo)
+    ports = Ports(options.port_base)
+    folder = options.folder.absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with exclusive(folder):
+        stack = Stack(options, overrides, ports, folder)
+        stack.clear_leftovers()
+        ports.require_free(_used_ports(overrides, demo=options.demo))
+        asyncio.run(stack.serve(report))
+
+
+class Stack:
+    """Everything that one `readmit up` runs."""
+
+    def __init__(self, options: Options, overrides: Overrides, ports: Ports, folder: Path) -> None:
+        self._options = options
+        self._overrides = overrides
+        self._ports = ports
+        self._logs = folder / "logs"
+        run_folder = folder / "run"
+        run_folder.mkdir(mode=0o700, exist_ok=True)
+        secrets = Secrets(folder / "secrets")
+        self._postgres = postgres.Postgres(
+            data=folder / "postgres",
+            sockets=postgres.socket_folder(run_folder),
+            log=self._logs / "postgres.log",
+            secrets=secrets,
+        )
+        self._environment = Environment(overrides, ports, folder, secrets, self._postgres, options.demo)
+        self._demo = Demo(self._environment, self._logs)
+        self._tools = Tools(options.commands, self._environment.of_tools(SERVICES), self._logs / "setup.log")
+        self._record = ProcessRecord(folder / "processes.json")
+        self._ready = ready.ReadyFile(folder / "ready.json")
+        self._children: dict[str, Child] = {}
+        self._watches: list[asyncio.Task[None]] = []
+        self._embedded_databases = tuple(name for name in SERVICES if not overrides.holds("DATABASE_URL", name))
+        self._embedded_broker = not overrides.holds("KAFKA_BOOTSTRAP_SERVERS")
+
+    def clear_leftovers(self) -> None:
+        """End what a killed run on the same folder left, and what it said about itself."""
+        self._ready.remove()
+        self._record.end_all()
+
+    async def serve(self, report: Report) -> None:
+        """Start, run until SIGINT or SIGTERM, stop."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop.set)
+        starting = asyncio.create_task(self._start())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                report(*starting.result())
+                await stopped
+        finally:
+            starting.cancel()
+            stopped.cancel()
+            await asyncio.wait([starting])
+            await self._stop()
+
+    async def _start(self) -> tuple[Mapping[str, Any], list[str]]:
+        # An embedded broker starts empty: unless the databases are new too, they refill it.
+        refill = self._embedded_broker and not (self._embedded_databases == SERVICES and self._postgres.is_new)
+        facts, _, _ = await _together(self._start_demo(), self._start_databases(), self._start_broker())
+        services = [self._start_service(name) for name in SERVICES]
+        await _together(*services, *([self._tools.replay()] if refill else []))
+        notes = [note for note in [await self._demo.import_history(facts, self._tools)] if note] if facts else []
+        content = self._describe(facts)
+        self._ready.publish(content)
+        return content, notes
+
+    async def _start_databases(self) -> None:
+        if self._embedded_databases:
+            await self._postgres.initialise()
+            await self._run(self._postgres.program())
+            await self._postgres.create_databases(self._embedded_databases)
+        await self._tools.migrate()
+
+    async def _start_broker(self) -> None:
+        if self._embedded_broker:
+            await self._run(broker.program(self._ports, self._logs), after_restart=self._refill_broker)
+        await self._tools.apply_topics()
+
+    async def _refill_broker(self) -> None:
+        await self._tools.apply_topics()
+        await self._tools.replay()
+
+    async def _start_demo(self) -> Facts | None:
+        if not self._options.demo:
+            return None
+        facts = await self._demo.prepare()
+        await _together(*(self._run(program) for program in self._demo.programs()))
+        return facts
+
+    async def _start_service(self, name: str) -> None:
+        port = self._ports.of(name)
+        child = await self._run(
+            Program(
+                name=name,
+                argv=self._options.commands.service(name),
+                env=self._environment.of_service(name),
+                log=self._logs / f"{name}.log",
+                ready=http_ready(HOST, port, "/health/ready"),
+            )
+        )
+        self._watches.append(asyncio.create_task(recycle_when_not_live(child, HOST, port)))
+
+    async def _run(self, program: Program, **hooks: Callable[[], Coroutine[Any, Any, None]]) -> Child:
+        child = self._children[program.name] = Child(program, on_pid=self._pids_changed, **hooks)
+        await child.start()
+        await child.until_ready(_START_LIMIT)
+        return child
+
+    def _pids_changed(self) -> None:
+        pids = {name: child.pid for name, child in self._children.items() if child.pid is not None}
+        self._record.write(pids)
+        self._ready.update_pids(_published_pids(pids))
+
+    def _describe(self, facts: Facts | None) -> dict[str, Any]:
+        environment, url = self._environment, self._ports.url
+        urls = {name: url(name) for name in _HTTP_SERVICES}
+        urls["identity"] = url("identity") if facts else (environment.setting("AUTH_ISSUER") or "")
+        if "mailbox" in self._children:
+            urls["mailbox"] = url("mailbox")
+        content: dict[str, Any] = {
+            "urls": urls,
+            "ops_urls": {name: url(name) for name in SERVICES},
+            "kafka": environment.setting("KAFKA_BOOTSTRAP_SERVERS"),
+            "smtp": _servers(environment.setting("SMTP_URL") or ""),
+            "databases": {name: environment.database_url(name) for name in SERVICES},
+            "pids": _published_pids({name: child.pid for name, child in self._children.items() if child.pid}),
+            "audit_key": verifier_key(environment.audit_origin(), environment.audit_signing_key()),
+        }
+        if facts:
+            content |= {"tokens": dict(facts.tokens), "people": dict(facts.people)}
+        return content
+
+    async def _stop(self) -> None:
+        self._ready.remove()
+        for watch in self._watches:
+            watch.cancel()
+        # In the order of dependence: whoever is still writing has something to write to.
+        for names in (SERVICES, ("identity", "mailbox"), ("broker",), ("postgres",)):
+            await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
+        self._record.clear()
+
+
+def _used_ports(overrides: Overrides, *, demo: bool) -> dict[str, str]:
+    uses = {name: name for name in SERVICES}
+    if demo:
+        uses["identity"] = "demo identity platform"
+        if not overrides.holds("SMTP_URL"):
+            uses |= {"mailbox": "mailbox", "smtp": "SMTP of the mailbox"}
+    if not overrides.holds("KAFKA_BOOTSTRAP_SERVERS"):
+        uses["kafka"] = "Kafka"
+    return uses
+
+
+def _published_pids(pids: Mapping[str, int]) -> dict[str, int]:
+    return {name: pids[name] for name in (*SERVICES, "broker", "postgres") if name in pids}
+
+
+def _servers(smtp_urls: str) -> str:
+    """Host and port of each SMTP server, without the credentials that the URL may hold."""
+    return ",".join(url.strip().rpartition("//")[2].rpartition("@")[2].rstrip("/") for url in smtp_urls.split(","))
+
+
+async def _together(*steps: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run steps at once; the first failure ends the others and is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(step) for step in steps]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
