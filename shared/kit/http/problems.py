@@ -1,0 +1,73 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+TYPE_BASE = "https://readmit.dev/problems"  # an identifier, as RFC 9457 section 3.1.1 allows; nothing is served there
+
+
+class Problem(Exception):
+    """An answer other than success. `slug` ends the type; without one the type is `about:blank`."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str | None = None,
+        *,
+        slug: str | None = None,
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail or title or slug or str(status))
+        self.status = status
+        self.detail = detail
+        self.slug = slug
+        self.title = title or HTTPStatus(status).phrase
+        self.headers = dict(headers or {})
+        self.members = members
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "type": f"{TYPE_BASE}/{self.slug}" if self.slug else "about:blank",
+            "title": self.title,
+            "status": self.status,
+            **({"detail": self.detail} if self.detail else {}),
+            **self.members,
+        }
+
+    def response(self) -> Response:
+        return JSONResponse(self.body(), self.status, headers=self.headers, media_type="application/problem+json")
+
+
+def unavailable(detail: str, *, retry_after: int = 5) -> Problem:
+    """503 with `Retry-After` in seconds: nothing was accepted, the same request may be sent again."""
+    return Problem(503, detail, headers={"Retry-After": str(retry_after)})
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the application a problem document."""
+
+    async def on_problem(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return error.response()
+
+    async def on_http_exception(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return Problem(error.status_code, headers=error.headers).response()
+
+    async def on_anything(_: Request, __: Exception) -> Response:
+        return Problem(500, "An error happened here. It was logged.").response()
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(Exception, on_anything)

@@ -1,0 +1,26 @@
+"""The settings of services that take bearer tokens."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from shared.kit.http.auth import BearerAuth, SigningKeys, TokenVerifier
+
+
+class AuthSettings(BaseModel):
+    """Mixed into the settings of a service with an authenticated interface."""
+
+    auth_jwks: str = Field(
+        min_length=1,
+        description="The issuer's keys: an https URL, http on a loopback address, or the path of a JWKS file.",
+    )
+    auth_issuer: str = Field(min_length=1, description="The `iss` that tokens must have.")
+    auth_account_claim: str = Field("sub", min_length=1, description="The claim that names an admin's account.")
+
+    def token_verifier(self) -> TokenVerifier:
+        return TokenVerifier(
+            SigningKeys(self.auth_jwks), issuer=self.auth_issuer, account_claim=self.auth_account_claim
+        )
+
+    def bearer_auth(self) -> BearerAuth:
+        return BearerAuth(self.token_verifier())

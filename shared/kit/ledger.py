@@ -1,0 +1,50 @@
+"""Publishing again from the ledger: after a broker was lost, or for a consumer that starts anew.
+
+Consumers have each event's effect once, so replaying too much is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from shared.kit.db.engine import async_url
+
+# One outbox row a relay batch, in ledger order. `pg_notify` wakes the relay of the running service.
+_REPLAY = text("""
+    WITH chosen AS (
+        SELECT id, (row_number() OVER (ORDER BY id) - 1) / 500 AS batch FROM ledger
+        WHERE (CAST(:since AS timestamptz) IS NULL OR recorded_at >= :since)
+          AND (CAST(:topics AS text[]) IS NULL OR topic = ANY(:topics))
+    ), queued AS (
+        INSERT INTO outbox (queue, payload, headers)
+        SELECT 'relay', convert_to(jsonb_build_object('ids', jsonb_agg(id ORDER BY id))::text, 'UTF8'),
+               '{"content-type": "application/json", "correlation_id": "replay"}'
+        FROM chosen GROUP BY batch ORDER BY batch
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM chosen) AS replayed, pg_notify('outbox_outbox', 'relay')
+    FROM (SELECT count(*) FROM queued) AS done
+""")
+
+
+async def replay(database_url: str, *, since: datetime | None = None, topics: Collection[str] | None = None) -> int:
+    """Queues the ledger's messages for the relay again and returns how many.
+
+    Args:
+        database_url: the service's database.
+        since: only what was recorded at or after this time.
+        topics: only messages of these topics.
+    """
+    engine = create_async_engine(async_url(database_url), pool_size=1, hide_parameters=True)
+    try:
+        async with engine.begin() as connection:
+            row = (
+                await connection.execute(_REPLAY, {"since": since, "topics": list(topics) if topics else None})
+            ).one()
+            return int(row.replayed)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,30 @@
+"""The settings of services that send mail."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from shared.kit.mail.message import envelope_address
+from shared.kit.mail.servers import SmtpServer, parse_smtp_urls
+
+
+def _servers(value: object) -> object:
+    return parse_smtp_urls(value) if isinstance(value, str) else value
+
+
+def _from(value: object) -> object:
+    if isinstance(value, str) and ("@" not in envelope_address(value) or any(ord(c) < 32 for c in value)):
+        raise ValueError("must be an address such as 'Readmit <readmit@example.org>'")
+    return value
+
+
+class MailSettings(BaseModel):
+    """Mixed into the settings of a service that sends mail."""
+
+    smtp_url: Annotated[tuple[SmtpServer, ...], NoDecode, BeforeValidator(_servers)] = Field(
+        description="SMTP servers in the order to try: smtp://, smtps:// or smtp+starttls://, with credentials."
+    )
+    mail_from: Annotated[str, BeforeValidator(_from)] = Field(description="The `From` of every mail.")

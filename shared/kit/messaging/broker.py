@@ -1,0 +1,100 @@
+"""The connection to Kafka: one FastStream broker a service, kept trying until the cluster answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from aiokafka.errors import KafkaError
+from faststream.exceptions import FastStreamException
+from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from shared.kit.logging import get_logger
+from shared.kit.settings import ServiceSettings
+
+log = get_logger(__name__)
+
+REQUEST_TIMEOUT_MS = 10_000  # shorter than the outbox lease, so that a hung send ends before its row is claimed again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
+
+
+def security_of(settings: ServiceSettings) -> BaseSecurity | None:
+    """FastStream's security object for the Kafka settings; None for plain text without authentication."""
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file)
+        if settings.kafka_cert_file is not None:
+            context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
+    if not protocol.startswith("SASL"):
+        return BaseSecurity(ssl_context=context, use_ssl=context is not None)
+    mechanisms = {
+        "SCRAM-SHA-256": SASLScram256,
+        "SCRAM-SHA-512": SASLScram512,
+        "PLAIN": SASLPlaintext,
+        None: SASLPlaintext,
+    }
+    return mechanisms[settings.kafka_sasl_mechanism](
+        username=settings.kafka_sasl_username or "",
+        password=settings.kafka_sasl_password or "",
+        ssl_context=context,
+        use_ssl=context is not None,
+    )
+
+
+def create_broker(settings: ServiceSettings) -> KafkaBroker:
+    """A broker with producer settings under which an acknowledged message is not lost (DESIGN section 4, hazard 8)."""
+    return KafkaBroker(
+        list(settings.kafka_bootstrap_servers),  # hazard 11: one comma separated string is not split
+        client_id=f"readmit-{settings.service}",
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        metadata_max_age_ms=10_000,  # new topics and partitions are seen within this
+        acks="all",
+        enable_idempotence=settings.kafka_enable_idempotence,
+        allow_auto_create_topics=False,
+        graceful_timeout=8.0,
+        security=security_of(settings),
+        apply_types=False,
+        logger=None if settings.log_level != "DEBUG" else log,
+    )
+
+
+class KafkaLink:
+    """Starts the broker in the background and keeps trying: a service must not depend on Kafka being there first."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self.broker = broker
+        self.started = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._connect(), name="kafka-link")
+
+    async def _connect(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await self.broker.start()
+            except (KafkaError, OSError, FastStreamException, TimeoutError) as error:
+                log.warning("kafka.unreachable", error=type(error).__name__, retry_in_seconds=pause)
+                await self.broker.stop()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                self.started.set()
+                log.info("kafka.connected")
+                return
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.broker.stop()
+        self.started.clear()
+
+    async def unready(self) -> str | None:
+        """Why the service is not ready, for the health page."""
+        return None if self.started.is_set() else "no connection to Kafka yet"

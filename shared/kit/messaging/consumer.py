@@ -1,0 +1,147 @@
+"""Subscribing: raw records in, one transaction a batch, explicit offsets, our own policy for errors.
+
+FastStream's policies lose or loop (DESIGN section 4, hazards 1, 2 and 3), its `ack()` commits every partition (4), and
+its parsers fail before the handler on odd headers (6). So the subscriber takes records as they are, acknowledges
+manually, and never raises: `process` either finished with every record, or the consumer is stopping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka.message import FAKE_CONSUMER
+from prometheus_client import Counter, Gauge
+
+from shared.kit.logging import get_logger
+from shared.kit.settings import ServiceSettings
+
+log = get_logger(__name__)
+
+MAX_RECORDS = 500  # a batch's transaction stays small enough to retry, large enough that commits don't dominate
+
+
+class Record(Protocol):
+    """The part of aiokafka's `ConsumerRecord` that processing needs; bytes as they came."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+consumed_records = Counter("readmit_consumer_records_total", "Records processed.", ["group", "topic"])
+failed_commits = Counter("readmit_consumer_commits_failed_total", "Offset commits that Kafka refused.", ["group"])
+last_progress = Gauge("readmit_consumer_last_progress_seconds", "Unix time of the last committed record.", ["group"])
+
+
+class Stopping(Exception):
+    """The consumer is stopping; what was not finished will be delivered again."""
+
+
+class RecordProcessor(Protocol):
+    """Processes records. It returns when each has had its effect or was parked, and raises only `Stopping`."""
+
+    async def __call__(self, records: Sequence[Record]) -> None: ...
+
+
+class RecordConsumer:
+    """One consumer group of a service over its topics."""
+
+    def __init__(self, group: str, process: RecordProcessor) -> None:
+        self.group = group
+        self.stopping = asyncio.Event()
+        self._process = process
+        self._subscriber: Any = None
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer | None:
+        consumer: AIOKafkaConsumer | None = self._subscriber.consumer
+        return consumer
+
+    def subscribe(
+        self, broker: KafkaBroker, settings: ServiceSettings, *, topics: Sequence[str] = (), pattern: str | None = None
+    ) -> None:
+        """Registers the subscriber on the broker, for the topics or for every topic that matches the pattern."""
+        # One record and not `batch=True`: an idle batch subscriber sleeps `batch_timeout_ms` after each empty poll,
+        # which is latency. What else has arrived is drained below.
+        self._subscriber = broker.subscriber(
+            *topics,
+            pattern=pattern,
+            group_id=self.group,
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,  # hazard 5: a `reply_to` header would publish our return value
+            auto_offset_reset="earliest",  # hazard 8
+            session_timeout_ms=settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
+            rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
+            max_poll_interval_ms=3_600_000,  # while the database is down we hold our partitions and wait
+            fetch_max_wait_ms=100,
+            parser=_parse,
+            decoder=_decode,
+        )
+        self._subscriber(self._on_record)
+
+    async def _on_record(self, record: Record) -> None:
+        consumer = self.consumer
+        if consumer is None:
+            return
+        more = await consumer.getmany(timeout_ms=0, max_records=MAX_RECORDS - 1)
+        records = [record, *(item for items in more.values() for item in items)]
+        try:
+            await self._process(records)
+        except Stopping:
+            return
+        await self._commit(consumer, records)
+
+    async def _commit(self, consumer: AIOKafkaConsumer, records: Sequence[Record]) -> None:
+        offsets: dict[TopicPartition, int] = {}
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            offsets[partition] = max(offsets.get(partition, 0), record.offset + 1)
+            consumed_records.labels(self.group, record.topic).inc()
+        try:
+            await consumer.commit(offsets)
+            last_progress.labels(self.group).set(time.time())
+        except KafkaError as error:
+            # A rebalance took the partition, or the broker is away: delivered again, and the inbox makes it harmless.
+            failed_commits.labels(self.group).inc()
+            log.warning("consumer.commit_failed", group=self.group, error=type(error).__name__)
+
+    async def lag(self) -> dict[TopicPartition, int]:
+        """Records not yet processed, by partition. From end offsets and positions (hazard 18)."""
+        consumer = self.consumer
+        if consumer is None:
+            return {}
+        assignment = consumer.assignment()
+        ends = await consumer.end_offsets(list(assignment))
+        return {partition: ends[partition] - await consumer.position(partition) for partition in assignment}
+
+    async def unready(self) -> str | None:
+        """Why the service is not ready, for the health page."""
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            return f"consumer group {self.group} has not started"
+        if not consumer.assignment():
+            return f"consumer group {self.group} has no partitions assigned"
+        return None
+
+    def stop(self) -> None:
+        """Lets a batch that waits for a retry give up; it will be delivered again."""
+        self.stopping.set()
+
+
+async def _parse(record: Record) -> KafkaMessage:
+    return KafkaMessage(body=b"", headers={}, message_id="", raw_message=record, consumer=FAKE_CONSUMER)
+
+
+async def _decode(message: KafkaMessage) -> Any:
+    return message.raw_message

@@ -1,0 +1,95 @@
+"""Creating and updating the Kafka topics that `deploy/kafka/topics.yaml` declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+
+_TOPIC_EXISTS = 36  # Kafka protocol error code TOPIC_ALREADY_EXISTS
+
+
+class TopicError(Exception):
+    """The cluster refused a topic; the message holds its name and the broker's answer."""
+
+
+def read_topics(path: Path) -> list[NewTopic]:
+    """The declared topics: `topics` (name, partitions, replication_factor, config), dead letter topics included."""
+    document = yaml.safe_load(path.read_text("utf-8"))
+    topics = [_new_topic(item["name"], item, document.get("defaults", {})) for item in document["topics"]]
+    dead_letters = document.get("dead_letters", {})
+    for consumer in dead_letters.get("groups", []):
+        for topic in consumer["topics"]:
+            name = f"{topic}.{consumer['group']}.dlt"
+            topics.append(_new_topic(name, dead_letters, document.get("defaults", {})))
+    return topics
+
+
+def _new_topic(name: str, item: dict[str, Any], defaults: dict[str, Any]) -> NewTopic:
+    merged = {**defaults, **{key: value for key, value in item.items() if value is not None}}
+    config = {**defaults.get("config", {}), **item.get("config", {})}
+    return NewTopic(
+        name=name,
+        num_partitions=int(merged.get("partitions", 1)),
+        replication_factor=int(merged.get("replication_factor", 1)),
+        topic_configs={key: str(value) for key, value in config.items()},
+    )
+
+
+async def apply_topics(
+    bootstrap_servers: list[str], path: Path, *, replication_factor: int | None = None, **connection: Any
+) -> list[str]:
+    """Creates the topics that are missing and adds partitions where there are too few. Idempotent.
+
+    Args:
+        bootstrap_servers: brokers as `host:port`.
+        path: the declaration.
+        replication_factor: overrides the declared one.
+        connection: security arguments of aiokafka's admin client.
+
+    Returns:
+        What was done, a line a change.
+
+    Raises:
+        TopicError: the cluster refused.
+    """
+    declared = read_topics(path)
+    if replication_factor is not None:
+        for topic in declared:
+            topic.replication_factor = replication_factor
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="readmit-topics", **connection)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        return [
+            *await _create(admin, [topic for topic in declared if topic.name not in existing]),
+            *await _grow(admin, [topic for topic in declared if topic.name in existing]),
+        ]
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> list[str]:
+    if not topics:
+        return []
+    answer = await admin.create_topics(topics)
+    for name, code, *message in answer.topic_errors:
+        if code not in {0, _TOPIC_EXISTS}:
+            raise TopicError(f"topic {name} was refused: {message[0] if message and message[0] else f'error {code}'}")
+    return [f"created {topic.name} ({topic.num_partitions} partitions)" for topic in topics]
+
+
+async def _grow(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> list[str]:
+    if not topics:
+        return []
+    wanted = {topic.name: topic.num_partitions for topic in topics}
+    described = await admin.describe_topics(list(wanted))
+    counts = {item["topic"]: len(item["partitions"]) for item in described}
+    grow = {
+        name: NewPartitions(total_count=count) for name, count in wanted.items() if 0 < counts.get(name, count) < count
+    }
+    if grow:
+        await admin.create_partitions(grow)
+    return [f"grew {name} to {wanted[name]} partitions" for name in grow]

@@ -1,0 +1,224 @@
+"""Settings from environment variables, read once at start-up (contract section 10).
+
+A field `smtp_url` of the service `notifier` is read from the first of these that is there:
+`READMIT_NOTIFIER_SMTP_URL`, `READMIT_NOTIFIER_SMTP_URL_FILE`, `READMIT_SMTP_URL`, `READMIT_SMTP_URL_FILE`. A `_FILE`
+variant names a file that holds the value (one final newline is cut), which is how secrets reach a container.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NoReturn, Self, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "READMIT_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message is one line for each and names it."""
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+@dataclass(frozen=True)
+class KeyRing:
+    """Symmetric keys, newest first: the first signs and encrypts, all of them verify and decrypt."""
+
+    keys: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def newest(self) -> bytes:
+        return self.keys[0]
+
+    @classmethod
+    def parse(cls, value: object) -> KeyRing:
+        """Reads base64 keys, comma separated; each at least 32 bytes (256 bits, the strength of SHA-256)."""
+        if isinstance(value, KeyRing):
+            return value
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError("must be base64, comma separated, newest first")
+        keys = []
+        for part in value.split(","):
+            try:
+                key = base64.b64decode(part.strip(), validate=True)
+            except (binascii.Error, ValueError):
+                raise ValueError("is not valid base64") from None
+            if len(key) < 32:
+                raise ValueError("holds a key of fewer than 32 bytes")
+            keys.append(key)
+        return cls(tuple(keys))
+
+
+@dataclass(frozen=True)
+class PemKeys:
+    """PKCS#8 PEM private keys, newest first."""
+
+    blocks: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def newest(self) -> bytes:
+        return self.blocks[0]
+
+    @classmethod
+    def parse(cls, value: object) -> PemKeys:
+        if isinstance(value, PemKeys):
+            return value
+        end = "-----END PRIVATE KEY-----"
+        text = value if isinstance(value, str) else ""
+        blocks = [part.strip() + "\n" + end + "\n" for part in text.split(end) if "-----BEGIN PRIVATE KEY-----" in part]
+        if not blocks:
+            raise ValueError("must be PKCS#8 PEM blocks ('-----BEGIN PRIVATE KEY-----')")
+        return cls(tuple(block.encode() for block in blocks))
+
+
+SymmetricKeys = Annotated[KeyRing, NoDecode, BeforeValidator(KeyRing.parse)]
+PrivateKeys = Annotated[PemKeys, NoDecode, BeforeValidator(PemKeys.parse)]
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """Looks each field up under its service's name, then under the common one."""
+
+    def __init__(self, settings_cls: type[BaseSettings], service: str, environ: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self._service = service
+        self._environ = environ
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        for name in candidates(self._service, field_name):
+            value = self._read(name, is_path=field_name.endswith("_file"))
+            if value is not None:
+                return value, field_name, False
+        return None, field_name, False
+
+    def _read(self, name: str, *, is_path: bool) -> str | None:
+        direct, by_file = self._environ.get(name), None if is_path else self._environ.get(name + "_FILE")
+        if direct is not None and by_file is not None:
+            raise SettingsError(f"{name} and {name}_FILE are both set; set one of them")
+        if by_file is not None:
+            try:
+                text = Path(by_file).read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"{name}_FILE: cannot read {by_file}: {error}") from None
+            return text.removesuffix("\n").removesuffix("\r")
+        # An empty variable is how a deployment says "off" (limits) or "not set" (everything else).
+        return direct
+
+    def __call__(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, info in self.settings_cls.model_fields.items():
+            value, _, _ = self.get_field_value(info, name)
+            if value is None or (value == "" and not _keeps_empty(info)):
+                continue
+            values[name] = value
+        return values
+
+
+def _keeps_empty(info: FieldInfo) -> bool:
+    return isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("empty_is_off") is True
+
+
+def candidates(service: str, field_name: str) -> tuple[str, str]:
+    """The two environment variables that a field is read from, the service's own first."""
+    name = field_name.removeprefix(f"{service}_").upper()
+    return f"{PREFIX}{service.upper()}_{name}", f"{PREFIX}{name}"
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads. A service's own settings extend this class and set `service`."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    service: ClassVar[str]
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
+
+    database_url: str = Field(description="The service's own database, postgresql://user:password@host/database.")
+    database_pool_size: int = Field(8, ge=4, le=100, description="Connections to the database kept in the pool.")
+
+    kafka_bootstrap_servers: CommaList = Field(description="Kafka brokers, comma separated.", min_length=1)
+    kafka_security_protocol: str = Field(
+        "PLAINTEXT",
+        pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$",
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
+    )
+    kafka_sasl_mechanism: str | None = Field(
+        None, pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
+    kafka_sasl_username: str | None = Field(None, description="SASL user name.")
+    kafka_sasl_password: str | None = Field(None, repr=False, description="SASL password.")
+    kafka_ca_file: Path | None = Field(None, description="Certificate authority that signed the brokers' certificates.")
+    kafka_cert_file: Path | None = Field(None, description="Client certificate.")
+    kafka_key_file: Path | None = Field(None, description="Key of the client certificate.")
+    # Defaults are aiokafka's; the embedded broker wants shorter ones (DESIGN section 4, hazard 17).
+    kafka_session_timeout_ms: int = Field(10_000, ge=500, description="Consumer session timeout, milliseconds.")
+    kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="Consumer heartbeat interval, milliseconds.")
+    kafka_rebalance_timeout_ms: int = Field(10_000, ge=100, description="Consumer rebalance timeout, milliseconds.")
+    kafka_enable_idempotence: bool = Field(True, description="Idempotent producer; off only for the embedded broker.")
+
+    hash_key: SymmetricKeys = Field(description="Keys of the keyed hashes of addresses; the same in all services.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Reads the settings from the environment.
+
+        Raises:
+            SettingsError: one line for each setting that is missing or wrong.
+        """
+        values = _Environment(cls, cls.service, os.environ if environ is None else environ)()
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_describe(cls.service, item) for item in error.errors())) from None
+
+
+def _describe(service: str, item: Any) -> str:
+    location = item["loc"]
+    if not location:
+        return str(item["msg"]).removeprefix("Value error, ")
+    own, common = candidates(service, str(location[0]))
+    name = own if location[0] in {"database_url", "owner_database_url"} else common
+    if item["type"] == "missing":
+        return f"{name} is missing"
+    return f"{name}: {str(item['msg']).removeprefix('Value error, ')}"
+
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def load_or_exit(settings_class: type[Settings]) -> Settings:
+    """Reads the settings, or ends the process with exit code 2 and lines on stderr that name what is wrong."""
+    try:
+        return settings_class.load()
+    except SettingsError as error:
+        _stop(f"readmit {settings_class.service}: cannot start\n{error}")
+
+
+def _stop(message: str) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    raise SystemExit(2)
