@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from deploy.errors import CommandError
+from deploy.local.overrides import SERVICES
+
 app = typer.Typer(
     name="readmit",
     help="Gets people who are locked out of their account back in, and can prove how it happened.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich would cost it a third of a second
     add_completion=False,
 )
 topics_app = typer.Typer(help="The Kafka topics.", no_args_is_help=True)
@@ -42,13 +47,85 @@ def up(
     command.up(demo=demo, folder=data_dir, port_base=port_base)
 
 
+@app.command()
+def run(service: Annotated[Service, typer.Argument()]) -> None:
+    """Run one service, configured by environment variables only: what a container runs."""
+    from deploy.commands import run as command
+
+    command.run(service)
+
+
+@app.command()
+def migrate(service: Annotated[Service | None, typer.Argument(help="All of them unless named.")] = None) -> None:
+    """Bring the database schemas up to date."""
+    from deploy.commands import migrate as command
+
+    command.migrate([service] if service else SERVICES, os.environ)
+
+
+@topics_app.command("apply")
+def topics_apply() -> None:
+    """Create or update the topics that deploy/kafka/topics.yaml declares. Idempotent."""
+    from deploy.commands import topics as command
+
+    command.apply(os.environ)
+
+
+@app.command("import")
+def import_events(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, a CloudEvent each.")],
+    url: Annotated[str | None, typer.Option(help="Intake's address; else READMIT_INTAKE_URL.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(help="Of scope readmit.events; better READMIT_TOKEN or READMIT_TOKEN_FILE: others can see this."),
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="Where progress is kept; beside FILE unless given.")] = None,
+) -> None:
+    """Post a file of CloudEvents to intake in batches; run again to resume after an interruption."""
+    from deploy.commands import import_events as command
+
+    command.import_events(file, url=url, token=token, state=state)
+
+
+@app.command()
+def replay(
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601; UTC unless it says otherwise.")] = None,
+    topic: Annotated[list[str] | None, typer.Option(metavar="T", help="Only this topic; may be repeated.")] = None,
+) -> None:
+    """Publish again from the services' ledgers, after a broker was lost.
+
+    Covers every service whose READMIT_<SERVICE>_DATABASE_URL is set. Consumers have each event's effect once.
+    """
+    from deploy.commands import replay as command
+
+    command.replay(os.environ, since=command.parse_time(since), topics=topic)
+
+
+@app.command()
+def doctor(
+    data_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Also looks at the `readmit up` that runs here, if any.")
+    ] = Path("var"),
+) -> None:
+    """Check configuration, broker, database, SMTP and GeoIP, and say for each what to do."""
+    from deploy.commands import doctor as command
+
+    raise typer.Exit(command.doctor(os.environ, data_dir))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(installed("readmit"))
+
+
 def main() -> None:
     """Run the command; what people can put right ends with a message and no traceback."""
-    from deploy.local.errors import StackError
-
     try:
         app()
-    except StackError as error:
+    except CommandError as error:
         print(f"readmit: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 

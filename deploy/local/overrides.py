@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.errors import USAGE, StackError
+from deploy.errors import USAGE, CommandError
 
 SERVICES = ("intake", "enrichment", "notifier", "recovery", "audit")
 
@@ -60,4 +60,4 @@ def _read(name: str, path: str) -> str:
     try:
         return Path(path).read_text().removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise StackError(f"{name}: cannot read {path}: {error}", exit_code=USAGE) from error
+        raise CommandError(f"{name}: cannot read {path}: {error}", exit_code=USAGE) from error

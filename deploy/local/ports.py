@@ -4,7 +4,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploy.local.errors import USAGE, PortTakenError, StackError
+from deploy.errors import USAGE, CommandError, PortTakenError
 
 HOST = "127.0.0.1"
 _OFFSETS = {
@@ -29,7 +29,7 @@ class Ports:
     def __post_init__(self) -> None:
         last = self.base + max(_OFFSETS.values())
         if self.base < 1 or last > 65535:
-            raise StackError(f"port base {self.base} is out of range: {self.base} to {last}", exit_code=USAGE)
+            raise CommandError(f"port base {self.base} is out of range: {self.base} to {last}", exit_code=USAGE)
 
     def of(self, name: str) -> int:
         """The port of a process or listener, by name."""

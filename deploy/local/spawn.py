@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from deploy.local.errors import StackError
+from deploy.errors import CommandError
 
 _PR_SET_PDEATHSIG = 1
 _LOG_LIMIT = 10 * 1024 * 1024  # bytes; the log of the runs before is set aside then
@@ -72,7 +72,7 @@ def kill_group(pid: int) -> None:
 
 
 async def run_to_end(argv: Sequence[str], env: Mapping[str, str], log: Path | None, *, what: str) -> None:
-    """Run a program that ends by itself; `StackError` when it fails. Cancelling kills it."""
+    """Run a program that ends by itself; `CommandError` when it fails. Cancelling kills it."""
     if log is None:
         process = await spawn(argv, env, None)
     else:
@@ -85,4 +85,4 @@ async def run_to_end(argv: Sequence[str], env: Mapping[str, str], log: Path | No
             kill_group(process.pid)
             await process.wait()
     if returncode != 0:
-        raise StackError(f"{what} failed ({returncode}). {log_tail(log) if log is not None else ''}".rstrip())
+        raise CommandError(f"{what} failed ({returncode}). {log_tail(log) if log is not None else ''}".rstrip())

@@ -42,7 +42,7 @@ def run(options: Options, report: Report) -> None:
     """Start everything, call `report` with the content of `ready.json` and what people should know, run until a signal.
 
     Raises:
-        StackError: with a message for people; whatever had been started is stopped by then.
+        CommandError: with a message for people; whatever had been started is stopped by then.
     """
     overrides = Overrides(options.environ)
     require_settings(overrides, demo=options.demo)
@@ -64,16 +64,8 @@ class Stack:
         self._overrides = overrides
         self._ports = ports
         self._logs = folder / "logs"
-        run_folder = folder / "run"
-        run_folder.mkdir(mode=0o700, exist_ok=True)
-        secrets = Secrets(folder / "secrets")
-        self._postgres = postgres.Postgres(
-            data=folder / "postgres",
-            sockets=postgres.socket_folder(run_folder),
-            log=self._logs / "postgres.log",
-            secrets=secrets,
-        )
-        self._environment = Environment(overrides, ports, folder, secrets, self._postgres, options.demo)
+        self._environment = environment_of(options.environ, folder, ports.base, demo=options.demo)
+        self._postgres = self._environment.postgres
         self._demo = Demo(self._environment, self._logs)
         self._tools = Tools(options.commands, self._environment.of_tools(SERVICES), self._logs / "setup.log")
         self._record = ProcessRecord(folder / "processes.json")
@@ -192,6 +184,19 @@ class Stack:
         for names in (SERVICES, ("identity", "mailbox"), ("broker",), ("postgres",)):
             await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
         self._record.clear()
+
+
+def environment_of(environ: Mapping[str, str], folder: Path, port_base: int, *, demo: bool) -> Environment:
+    """What the processes of the stack in `folder` find in their environments."""
+    folder = folder.absolute()
+    secrets = Secrets(folder / "secrets")
+    server = postgres.Postgres(
+        data=folder / "postgres",
+        sockets=postgres.socket_folder(folder / "run"),
+        log=folder / "logs" / "postgres.log",
+        secrets=secrets,
+    )
+    return Environment(Overrides(environ), Ports(port_base), folder, secrets, server, demo)
 
 
 def _used_ports(overrides: Overrides, *, demo: bool) -> dict[str, str]:

@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+from deploy.errors import CommandError
 from deploy.local import stack
 from deploy.local.environment import python_module
-from deploy.local.errors import StackError
 from deploy.local.tools import Commands
 
 
@@ -25,6 +25,6 @@ if __name__ == "__main__":
     )
     try:
         stack.run(options, lambda _content, _notes: None)
-    except StackError as error:
+    except CommandError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)

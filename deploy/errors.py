@@ -1,9 +1,9 @@
-"""What stops `readmit up` with a message for people instead of a traceback."""
+"""What stops the `readmit` command with a message for people instead of a traceback."""
 
 USAGE = 2
 
 
-class StackError(Exception):
+class CommandError(Exception):
     """Something a person can put right. The message says what, and where to look."""
 
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
@@ -11,14 +11,14 @@ class StackError(Exception):
         self.exit_code = exit_code
 
 
-class MissingSettingsError(StackError):
+class MissingSettingsError(CommandError):
     """Settings without a default that the environment doesn't hold."""
 
     def __init__(self, names: list[str], hint: str) -> None:
         super().__init__(f"missing settings: {', '.join(names)}. {hint}", exit_code=USAGE)
 
 
-class PortTakenError(StackError):
+class PortTakenError(CommandError):
     """Another program listens where one of ours should."""
 
     def __init__(self, port: int, use: str) -> None:
@@ -28,5 +28,5 @@ class PortTakenError(StackError):
         )
 
 
-class AlreadyRunningError(StackError):
+class AlreadyRunningError(CommandError):
     """Another `readmit up` holds the data folder."""
