@@ -228,7 +228,7 @@ class Caution(Data):
 
     code: CautionCode
     text: Prose
-    evidence: Evidence = {}
+    evidence: Evidence = Field(default_factory=dict)
 
 
 class RequestContext(Data):

@@ -60,9 +60,7 @@ class Envelope(BaseModel):
 
     specversion: Literal["1.0"] = "1.0"
     id: OpaqueId
-    source: Annotated[
-        str, Strict(), StringConstraints(min_length=1, max_length=256), AfterValidator(_uri_reference)
-    ]
+    source: Annotated[str, Strict(), StringConstraints(min_length=1, max_length=256), AfterValidator(_uri_reference)]
     type: Annotated[str, Strict(), StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
     time: Timestamp
     subject: OpaqueId | None = None

@@ -66,9 +66,7 @@ class AdminNotified(Event[AdminNotifiedData]):
 class AdminNotificationFailed(Event[AdminNotificationFailedData]):
     """One administrator could not be told of one request."""
 
-    type: Literal["readmit.assistance.admin-notification-failed.v1"] = (
-        "readmit.assistance.admin-notification-failed.v1"
-    )
+    type: Literal["readmit.assistance.admin-notification-failed.v1"] = "readmit.assistance.admin-notification-failed.v1"
 
 
 class NobodyEligible(Event[NobodyEligibleData]):

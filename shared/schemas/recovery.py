@@ -1,6 +1,6 @@
 """What recovery publishes: every step of every action, and never what was in the mail.
 
-No member here may ever hold a recovery code, a link token, a grant or a password: a test reads the names of all members.
+No member here may ever hold a recovery code, a link token, a grant or a password: a test reads the names of all.
 """
 
 from enum import StrEnum

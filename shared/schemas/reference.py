@@ -77,6 +77,8 @@ ReferenceId = Annotated[
     str,
     Strict(),
     AfterValidator(_validated),
-    WithJsonSchema({"type": "string", "pattern": f"^{PREFIX}(-[{crockford.ALPHABET}]{{4}}){{2}}-[{crockford.ALPHABET}]$"}),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{PREFIX}(-[{crockford.ALPHABET}]{{4}}){{2}}-[{crockford.ALPHABET}]$"}
+    ),
 ]
 """A reference ID as a member of a model: read leniently, held in the canonical form."""

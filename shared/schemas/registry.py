@@ -34,8 +34,7 @@ class MalformedEvent(ValueError):
 
 def decode(raw: bytes) -> Event[Any] | UnknownEvent:
     """Read one event in structured mode. Raises MalformedEvent."""
-    document = _load(raw)
-    return _read(document, document.value)
+    return _read(_load(raw))
 
 
 def decode_batch(raw: bytes) -> list[Event[Any] | UnknownEvent | MalformedEvent]:
@@ -44,27 +43,27 @@ def decode_batch(raw: bytes) -> list[Event[Any] | UnknownEvent | MalformedEvent]
     Raises MalformedEvent when the bytes are no batch at all.
     """
     document = _load(raw)
-    if not isinstance(document.value, list):
+    if not isinstance(document, list):
         raise MalformedEvent("not an array")
     results: list[Event[Any] | UnknownEvent | MalformedEvent] = []
-    for item in document.value:
+    for item in document:
         try:
-            results.append(_read(document, item))
+            results.append(_read(item))
         except MalformedEvent as malformed:
             results.append(malformed)
     return results
 
 
-def _load(raw: bytes) -> strict_json.Document:
+def _load(raw: bytes) -> Any:
     try:
         return strict_json.load(raw)
     except strict_json.NotStrictJson as error:
         raise MalformedEvent(str(error)) from None
 
 
-def _read(document: strict_json.Document, value: Any) -> Event[Any] | UnknownEvent:
+def _read(value: Any) -> Event[Any] | UnknownEvent:
     try:
-        document.check(value)
+        strict_json.check(value)
     except strict_json.NotStrictJson as error:
         raise MalformedEvent(str(error)) from None
     if not isinstance(value, dict):

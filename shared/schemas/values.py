@@ -7,6 +7,7 @@ import ipaddress
 import re
 import unicodedata
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import (
@@ -123,6 +124,8 @@ def _address_or_empty(text: str) -> str:
     return _address(text) if text else text
 
 
+# Parsing one costs a fifth of reading an event, and sign-ins come from the same few addresses.
+@lru_cache(maxsize=4096)
 def normalise_ip(text: str) -> str:
     """Give an IPv4 or IPv6 address in its shortest form (RFC 5952); an IPv4-mapped one as the IPv4 address.
 
@@ -149,9 +152,7 @@ def _ip_network(text: str) -> str:
         raise PydanticCustomError("ip_network", "not an IP network") from None
 
 
-AccountId = Annotated[
-    str, Strict(), StringConstraints(min_length=1, max_length=128), AfterValidator(_without_control)
-]
+AccountId = Annotated[str, Strict(), StringConstraints(min_length=1, max_length=128), AfterValidator(_without_control)]
 """The identity platform's name of an account: opaque, compared byte by byte."""
 
 Actor = Annotated[str, Strict(), StringConstraints(min_length=1, max_length=160), AfterValidator(_without_control)]
@@ -184,9 +185,7 @@ EmailAddressOrEmpty = Annotated[
 KeyedHash = Annotated[str, Strict(), StringConstraints(pattern=r"^[A-Za-z0-9_=:-]{16,128}$"), PERSONAL]
 """A keyed hash of an email address. Personal: whoever holds the key can tell whose it is."""
 
-IpAddress = Annotated[
-    str, Strict(), StringConstraints(min_length=2, max_length=45), AfterValidator(_ip), PERSONAL
-]
+IpAddress = Annotated[str, Strict(), StringConstraints(min_length=2, max_length=45), AfterValidator(_ip), PERSONAL]
 
 IpNetwork = Annotated[
     str, Strict(), StringConstraints(min_length=2, max_length=49), AfterValidator(_ip_network), PERSONAL
