@@ -72,7 +72,7 @@ def _writer(database_type: str) -> MMDBWriter:
 
 
 def _write(path: Path, database_type: str, record: Any) -> None:
-    from netaddr import IPSet
+    from netaddr import IPSet  # type: ignore[import-untyped]
 
     writer = _writer(database_type)
     for network in NETWORKS.values():

@@ -147,8 +147,5 @@ class Database:
         codes = material.initial_backup_codes(self.secret, account.account_id, account.unused_backup_codes)
         db.executemany(
             "INSERT OR IGNORE INTO backup_codes (account_id, hash) VALUES (?, ?)",
-            [
-                (account.account_id, material.backup_code_hash(self.secret, account.account_id, code))
-                for code in codes
-            ],
+            [(account.account_id, material.backup_code_hash(self.secret, account.account_id, code)) for code in codes],
         )

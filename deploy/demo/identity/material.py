@@ -15,11 +15,13 @@ import secrets
 from pathlib import Path
 
 _WORDS = (
-    "amber anchor apple autumn basil beacon birch bridge candle canyon cedar cherry cloud clover copper coral "
-    "cotton cricket dune ember falcon fern fjord flint garnet ginger glacier harbor hazel heron indigo ivory "
-    "jasmine juniper kettle lagoon lantern lemon linen lotus maple marble meadow mellow nectar nutmeg oak ocean "
-    "olive onyx orchid otter pebble pepper pine plum quartz quill raven ribbon river saffron silver spruce"
-).split()
+    "amber", "anchor", "apple", "autumn", "basil", "beacon", "birch", "bridge", "candle", "canyon", "cedar",
+    "cherry", "cloud", "clover", "copper", "coral", "cotton", "cricket", "dune", "ember", "falcon", "fern", "fjord",
+    "flint", "garnet", "ginger", "glacier", "harbor", "hazel", "heron", "indigo", "ivory", "jasmine", "juniper",
+    "kettle", "lagoon", "lantern", "lemon", "linen", "lotus", "maple", "marble", "meadow", "mellow", "nectar",
+    "nutmeg", "oak", "ocean", "olive", "onyx", "orchid", "otter", "pebble", "pepper", "pine", "plum", "quartz",
+    "quill", "raven", "ribbon", "river", "saffron", "silver", "spruce",
+)  # fmt: skip
 
 
 def _kept(path: Path, make: bytes) -> bytes:

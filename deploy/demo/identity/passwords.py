@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 
 MINIMUM_LENGTH = 12
 MAXIMUM_LENGTH = 256
@@ -35,9 +36,14 @@ def matches(password: str, stored: str) -> bool:
     return hmac.compare_digest(_derive(password, bytes.fromhex(salt), int(n)), bytes.fromhex(digest))
 
 
+# 16 MiB each: without a limit, forty worker threads would take 640 MiB.
+_at_once = threading.BoundedSemaphore(2)
+
+
 def _derive(password: str, salt: bytes, n: int) -> bytes:
     # NFKC would be kinder to people who type accents on two keyboards; bytes as typed are enough here.
-    return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt, n=n, r=_R, p=_P)
+    with _at_once:
+        return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt, n=n, r=_R, p=_P)
 
 
 # Compared with for addresses that nobody has, so that they take as long as others.

@@ -98,12 +98,22 @@ class Provider:
             return self._back(redirect_uri, query.get("state", ""), error=error)
         parameters = {name: query.get(name, "") for name in _PARAMETERS}
         session = await self._browser.session(request, Stage.SIGNED_IN)
-        if session is not None and query.get("prompt") != "login":
+        fits = session is not None and self._may_use_console(await self._browser.account(session), parameters["scope"])
+        if session is not None and fits and query.get("prompt") != "login":
             return await self._issue_code(parameters, session)
         if query.get("prompt") == "none":
             return self._back(redirect_uri, parameters["state"], error="login_required")
         waiting = await run_in_threadpool(self._keep, parameters, _WAITING_SECONDS)
-        return self._browser.redirect(f"/?{urlencode({'request': waiting})}")
+        notice = {"notice": "another-account"} if session is not None and not fits else {}
+        return self._browser.redirect(f"/?{urlencode({'request': waiting, **notice})}")
+
+    def _may_use_console(self, account: dict[str, Any], asked: str) -> bool:
+        """Whether the account can be given any of Readmit's scopes that are asked for.
+
+        Who plays several people in one browser would otherwise be sent on as the last of them, to be refused there.
+        """
+        wanted = {scope for scope in asked.split() if scope.startswith("readmit.")}
+        return not wanted or not wanted.isdisjoint(_granted(account, asked).split())
 
     async def resume(self, request: Request) -> Response:
         """After the sign-in page: back to the console that waits for it."""
@@ -180,9 +190,7 @@ class Provider:
             account = db.execute("SELECT * FROM accounts WHERE account_id = ?", (code["account_id"],)).fetchone()
         if account is None or account["status"] != "active":
             raise _Refusal("invalid_grant")
-        scope = scopes.granted(
-            code["scope"], data_protection_access=account["data_protection_access"], role=account["role"]
-        )
+        scope = _granted(dict(account), code["scope"])
         client_id = self._settings.client_id
         return {
             "access_token": self._signer.access_token(account["account_id"], scope, client_id=client_id),
@@ -237,6 +245,10 @@ def _problem(request: Request) -> str | None:
     if "openid" not in query.get("scope", "").split():
         return "invalid_scope"
     return None
+
+
+def _granted(account: dict[str, Any], asked: str) -> str:
+    return scopes.granted(asked, data_protection_access=account["data_protection_access"], role=account["role"])
 
 
 def _profile(account: dict[str, Any]) -> dict[str, Any]:

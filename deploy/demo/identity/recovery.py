@@ -12,7 +12,7 @@ from deploy.demo.identity.events import report, report_state
 from deploy.demo.identity.grants import Grant
 from deploy.demo.identity.sessions import Session, Stage
 
-RESET_PASSWORD = "reset-password"
+RESET_PASSWORD = "reset-password"  # noqa: S105 (an action of a grant)
 REMOVE_TWO_FACTOR = "remove-2fa"
 
 
@@ -98,7 +98,9 @@ class Recovery:
         account_id = session.account_id
         codes = material.new_backup_codes()
         with self._database.transaction() as db:
-            query = "UPDATE accounts SET totp_secret = ?, totp_last_step = ? WHERE account_id = ? AND totp_secret IS NULL"
+            query = (
+                "UPDATE accounts SET totp_secret = ?, totp_last_step = ? WHERE totp_secret IS NULL AND account_id = ?"
+            )
             if db.execute(query, (session.pending_totp.hex(), step, account_id)).rowcount != 1:
                 return None
             db.execute("UPDATE sessions SET pending_totp = NULL WHERE hash = ?", (session.hash,))

@@ -25,9 +25,7 @@ log = logging.getLogger(__name__)
 class RecoveryPages:
     """One step after another, each allowed by what is left of the grant's actions."""
 
-    def __init__(
-        self, browser: Browser, verifier: GrantVerifier, recovery: Recovery, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, browser: Browser, verifier: GrantVerifier, recovery: Recovery, wake: Callable[[], None]) -> None:
         self._browser = browser
         self._verifier = verifier
         self._recovery = recovery

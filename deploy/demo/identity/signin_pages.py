@@ -24,6 +24,7 @@ _NOTICES = {
     "password": "Your new password is set. Sign in with it.",
     "two-factor": "Two-factor authentication is removed from your account. Sign in with your password.",
     "signed-out": "You are signed out.",
+    "another-account": "You are signed in as somebody who may not use that page. Sign in as somebody who may.",
 }
 
 

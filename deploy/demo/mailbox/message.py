@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from email.message import EmailMessage
 from email.utils import getaddresses, parsedate_to_datetime
 from functools import cached_property
 from typing import Any, cast
@@ -19,7 +18,7 @@ class Mail:
 
     def __init__(self, stored: StoredMessage) -> None:
         self.stored = stored
-        self._message = cast(EmailMessage, message_from_bytes(stored.raw, policy=policy.SMTPUTF8))
+        self._message = message_from_bytes(stored.raw, policy=policy.SMTPUTF8)
 
     def header(self, name: str) -> str:
         try:
@@ -76,7 +75,7 @@ class Mail:
     def _body(self, subtype: str) -> str:
         for part in self._message.walk():
             if part.get_content_type() == f"text/{subtype}" and part.get_content_disposition() != "attachment":
-                payload = cast(bytes, part.get_payload(decode=True) or b"")
+                payload = cast("bytes", part.get_payload(decode=True) or b"")
                 try:
                     return payload.decode(part.get_content_charset() or "utf-8", errors="replace")
                 except LookupError:  # a charset that nobody knows

@@ -13,7 +13,9 @@ from deploy.demo.seed import ANCHOR
 from deploy.demo.seed.timeline import Timeline
 
 _SPRAY_AGENT = "python-requests/2.32.3"
-_GUESSING_AGENT = "Mozilla/5.0 (Windows NT 6.1; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/109.0.0.0 Safari/537.36"
+_GUESSING_AGENT = (
+    "Mozilla/5.0 (Windows NT 6.1; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/109.0.0.0 Safari/537.36"
+)
 
 # What a sprayer tries beside the addresses it has bought.
 _GUESSED_ADDRESSES = tuple(
@@ -51,10 +53,11 @@ def _host(network: str, number: int) -> str:
 def _spray(timeline: Timeline, rng: random.Random) -> None:
     """One password over everybody, then the next one: six hours, a dozen hosts, too slow to lock anybody out."""
     hosts = [_host("hosting-amsterdam", 17 + 31 * number) for number in range(12)]
-    victims = [account for account in ACCOUNTS if not account.removed]
+    victims: list[Account | str] = [account for account in ACCOUNTS if not account.removed]
+    victims += _GUESSED_ADDRESSES
     time = ANCHOR - timedelta(hours=6)
     for _ in range(9):
-        for victim in [*victims, *_GUESSED_ADDRESSES]:
+        for victim in victims:
             time += timedelta(seconds=55 + 45 * rng.random())
             if time >= ANCHOR - timedelta(minutes=4):
                 return
@@ -62,7 +65,8 @@ def _spray(timeline: Timeline, rng: random.Random) -> None:
             if isinstance(victim, str):
                 data = _unknown(victim, ip, _SPRAY_AGENT)
             else:
-                failure = {"active": "bad-password"}.get(_status(victim, time), _status(victim, time))
+                status = _status(victim, time)
+                failure = "bad-password" if status == "active" else status
                 data = _failed(victim, ip, _SPRAY_AGENT, failure)
             timeline.add(time, "signin-failed", data, live=True)
 
