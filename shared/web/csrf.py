@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
+from shared.kit.logging import get_logger
+from shared.web.pages import Pages
 from shared.web.sessions import Session, Sessions
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class CrossOriginRefused(HTTPException):
@@ -61,7 +64,7 @@ class CrossOriginProtection:
     def check(self, request: Request) -> None:
         """Raises CrossOriginRefused. Also usable as a FastAPI dependency of a whole router."""
         if not self.allows(request.method, request.headers):
-            log.warning("csrf.refused", extra={"path": request.url.path})
+            log.warning("csrf.refused", path=request.url.path)
             raise CrossOriginRefused
 
     async def __call__(self, request: Request) -> None:
@@ -73,3 +76,13 @@ async def check_form_token(request: Request, session: Session, sessions: Session
     token = (await request.form()).get("csrf_token")
     if not isinstance(token, str) or not sessions.csrf_matches(session, token):
         raise CrossOriginRefused
+
+
+def install_refusal_page(app: Starlette, pages: Pages) -> None:
+    """Answer CrossOriginRefused with a page rather than with a problem document."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, CrossOriginRefused)
+        return pages.message(request, "This form was not accepted", error.detail, error.status_code)
+
+    app.add_exception_handler(CrossOriginRefused, refused)

@@ -18,7 +18,8 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from shared.web.sessions import Clock, is_loopback, now
+from shared.kit.clock import Clock, utc_now
+from shared.web.sessions import is_loopback
 
 _ALGORITHMS = ["RS256", "ES256", "EdDSA", "Ed25519"]
 # Between the provider's clock and ours, for exp and iat of the ID token.
@@ -93,7 +94,7 @@ class Provider:
         settings: OidcSettings,
         *,
         connect: Callable[[], httpx.AsyncClient] | None = None,
-        clock: Clock = now,
+        clock: Clock = utc_now,
     ) -> None:
         self.settings = settings
         self._connect = connect or (lambda: httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False))

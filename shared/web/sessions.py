@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -18,16 +18,11 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shared.kit.clock import Clock, utc_now
 from shared.web.signing import Signer, decode, encode
 
 # A working day. The provider is asked again after it.
 SESSION_LIFETIME = timedelta(hours=8)
-
-Clock = Callable[[], datetime]
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class Sessions:
         keys: Sequence[bytes],
         public_url: str,
         lifetime: timedelta = SESSION_LIFETIME,
-        clock: Clock = now,
+        clock: Clock = utc_now,
     ) -> None:
         # Cookies ignore ports: without the service in it, two consoles on one host would overwrite each other's.
         self.cookie_name = f"readmit_{service}_session"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import inspect
 import json
-import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.applications import Starlette
@@ -19,10 +17,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from shared.web.csrf import CrossOriginProtection, CrossOriginRefused, check_form_token
+from shared.kit.clock import Clock, utc_now
+from shared.kit.http.auth import InvalidToken, KeysUnavailable, Principal
+from shared.kit.logging import get_logger
+from shared.web.csrf import CrossOriginProtection, check_form_token, install_refusal_page
 from shared.web.oidc import OidcSettings, Provider, ProviderUnavailableError, SignInRejectedError
 from shared.web.pages import Pages
-from shared.web.sessions import Clock, Session, Sessions, cookie_options, now
+from shared.web.sessions import Session, Sessions, cookie_options
 from shared.web.signing import Signer, encode
 
 __all__ = ["OidcSettings", "Principal", "Provider", "SignIn", "local_path"]
@@ -32,24 +33,11 @@ _FLOW_LIFETIME = timedelta(minutes=10)
 _LONGEST_NEXT = 1024
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
-class Principal(Protocol):
-    """Whom an access token speaks for."""
-
-    @property
-    def subject(self) -> str: ...
-    @property
-    def account(self) -> str | None: ...
-    @property
-    def scopes(self) -> frozenset[str]: ...
-    @property
-    def expires_at(self) -> datetime: ...
-
-
-Verify = Callable[[str], Principal | Awaitable[Principal]]
-"""Checks an access token, as `shared.kit.http.auth` does for bearer tokens; raises for a bad one."""
+Verify = Callable[[str], Awaitable[Principal]]
+"""Checks an access token: `shared.kit.http.auth.TokenVerifier`, or a stand-in that raises as it does."""
 
 
 class SignInRequired(HTTPException):
@@ -88,12 +76,12 @@ class SignIn:
         pages: Pages,
         sessions: Sessions,
         settings: OidcSettings,
-        keys: list[bytes],
+        keys: Sequence[bytes],
         public_url: str,
         verify: Verify,
         home: str = "/",
         provider: Provider | None = None,
-        clock: Clock = now,
+        clock: Clock = utc_now,
     ) -> None:
         self._pages = pages
         self._sessions = sessions
@@ -115,8 +103,9 @@ class SignIn:
     def install(self, app: Starlette) -> None:
         """Add the routes, and pages in place of problem documents for what this module refuses."""
         app.router.routes.extend(self.routes)
-        for refusal in (SignInRequired, NotPermitted, CrossOriginRefused):
+        for refusal in (SignInRequired, NotPermitted):
             app.add_exception_handler(refusal, self._refused)
+        install_refusal_page(app, self._pages)
 
     def require_session(self, request: Request, scope: str) -> Session:
         """The session; raises SignInRequired without one, NotPermitted when it lacks the scope."""
@@ -184,11 +173,11 @@ class SignIn:
         except SignInRejectedError as error:
             return self._rejected(request, str(error), flow["next"])
         try:
-            checked = self._verify(tokens.access_token)
-            principal = await checked if inspect.isawaitable(checked) else checked
-        except Exception as error:
-            # Whatever the verifier's reason, the token is no good; the token itself must not be in a traceback.
-            return self._rejected(request, f"access token: {type(error).__name__}", flow["next"])
+            principal = await self._verify(tokens.access_token)
+        except KeysUnavailable as error:
+            return self._unavailable(request, error)
+        except InvalidToken as error:
+            return self._rejected(request, f"access token: {error}", flow["next"])
         response = RedirectResponse(local_path(flow["next"], self._home), 303, headers={"Cache-Control": "no-store"})
         self._sessions.start(
             response,
@@ -198,7 +187,7 @@ class SignIn:
             name=tokens.name,
         )
         response.delete_cookie(self._flow_cookie, **self._flow_options)
-        log.info("session.started", extra={"subject": principal.subject})
+        log.info("session.started", subject=principal.subject)
         return response
 
     async def _sign_out(self, request: Request) -> Response:
@@ -220,8 +209,8 @@ class SignIn:
         flow: dict[str, Any] | None = json.loads(payload) if payload is not None else None
         return flow if flow is not None and self._clock().timestamp() < flow["exp"] else None
 
-    def _unavailable(self, request: Request, error: ProviderUnavailableError) -> Response:
-        log.warning("signin.provider_unavailable", extra={"reason": str(error)})
+    def _unavailable(self, request: Request, error: ProviderUnavailableError | KeysUnavailable) -> Response:
+        log.warning("signin.provider_unavailable", reason=str(error))
         response = self._pages.message(
             request,
             "Sign-in is not available right now",
@@ -233,7 +222,7 @@ class SignIn:
         return response
 
     def _rejected(self, request: Request, reason: str, onward: str | None = None) -> Response:
-        log.warning("signin.rejected", extra={"reason": reason})
+        log.warning("signin.rejected", reason=reason)
         response = self._pages.message(
             request,
             "You are not signed in",
@@ -252,4 +241,4 @@ class SignIn:
             action = (f"/signin?next={quote(self._home, safe='')}", "Sign in")
             text = "Your session has ended. Sign in and send the form again; nothing was changed."
             return self._pages.message(request, "Sign in first", text, 401, action=action)
-        return self._pages.message(request, "This is not possible", error.detail, error.status_code)
+        return self._pages.message(request, "You have no access to this page", error.detail, error.status_code)
