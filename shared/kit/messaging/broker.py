@@ -83,6 +83,10 @@ class KafkaLink:
                 await self.broker.stop()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+            except Exception as error:  # a mistake of ours: said loudly, and not a reason to be deaf for ever
+                log.error("kafka.start_failed", exc_info=error)
+                await self.broker.stop()
+                await asyncio.sleep(_LONGEST_PAUSE)
             else:
                 self.started.set()
                 log.info("kafka.connected")

@@ -1,4 +1,4 @@
-"""`readmit up` with stub services: the real supervisor, PostgreSQL and broker."""
+"""`readmit up` with stub services: the real supervisor, PostgreSQL, broker and demo."""
 
 import os
 import sys
@@ -16,11 +16,12 @@ class StubCommands(Commands):
 
 
 if __name__ == "__main__":
-    folder, port_base = sys.argv[1:]
+    folder, port_base, *flags = sys.argv[1:]
     options = stack.Options(
         folder=Path(folder),
         environ=dict(os.environ),
         port_base=int(port_base),
+        demo="--demo" in flags,
         commands=StubCommands(cli=python_module("tests.integration.up_stubs.cli")),
     )
     try:
