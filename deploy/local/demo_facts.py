@@ -5,13 +5,19 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from deploy.local.environment import GEOIP_ASN, GEOIP_CITY
+
 
 def main(folder: str, issuer: str) -> None:
     """Make the GeoIP files and the platform's keys and accounts in `folder`, and print who can do what."""
     from deploy.demo import geoip, identity, seed
 
     demo = Path(folder)
-    geoip.ensure(demo)
+    for name, file in zip((GEOIP_CITY, GEOIP_ASN), geoip.ensure(demo), strict=True):
+        link = demo / f".{name}.new"
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
+        link.replace(demo / name)
     tokens, people = identity.credentials(demo, issuer)
     json.dump({"tokens": tokens, "people": people, "seed": str(seed.path(demo, datetime.now(UTC)))}, sys.stdout)
 

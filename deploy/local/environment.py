@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.errors import CommandError
+from deploy.errors import USAGE, CommandError, MissingSettingsError
 from deploy.local.overrides import Overrides, variable
 from deploy.local.ports import HOST, Ports
 from deploy.local.postgres import Postgres
@@ -17,6 +17,9 @@ _REASONS = Path(__file__).with_name("reasons.json")
 
 REQUIRED_WITHOUT_DEMO = ("AUTH_JWKS", "AUTH_ISSUER", "SMTP_URL")
 AUDIT_ORIGIN = "readmit.local/audit"
+
+# Names in the demo's folder, links to whichever version of the generated files is current.
+GEOIP_CITY, GEOIP_ASN = "geoip-city.mmdb", "geoip-asn.mmdb"
 
 # Tansu joins a group in half the session timeout (5 s with aiokafka's defaults) and has no idempotent producer.
 _EMBEDDED_BROKER = {
@@ -121,7 +124,7 @@ class Environment:
             "PUBLIC_RECOVERY_URL": self.ports.url("recovery"),
             "PUBLIC_AUDIT_URL": self.ports.url("audit"),
             "SIGNIN_URL": issuer,
-            "IDENTITY_CONTINUE_URL": f"{issuer.rstrip('/')}/continue",
+            "IDENTITY_CONTINUE_URL": f"{issuer.rstrip('/')}/recovered",
             "IDENTITY_AUDIENCE": issuer,
             "ENRICHMENT_URL": self.ports.url("enrichment"),
             "MAIL_FROM": "Readmit <readmit@localhost>",
@@ -139,14 +142,14 @@ class Environment:
             "OIDC_CLIENT_ID": "readmit",
             "OIDC_CLIENT_SECRET": self.secrets.password("oidc_client_secret"),
             "SIGNIN_URL": identity,
-            "IDENTITY_CONTINUE_URL": f"{identity}/continue",
+            "IDENTITY_CONTINUE_URL": f"{identity}/recovered",
             "IDENTITY_AUDIENCE": identity,
             "SMTP_URL": f"smtp://{self.ports.endpoint('smtp')}",
             "MAIL_FROM": "Account recovery <recovery@example.org>",
             "ORGANISATION": "Example Org",
             "SUPPORT_CONTACT": "helpdesk@example.org",
-            "GEOIP_CITY": str(self.demo_folder / "geoip" / "city.mmdb"),
-            "GEOIP_ASN": str(self.demo_folder / "geoip" / "asn.mmdb"),
+            "GEOIP_CITY": str(self.demo_folder / GEOIP_CITY),
+            "GEOIP_ASN": str(self.demo_folder / GEOIP_ASN),
         }
 
     def _broker(self) -> dict[str, str]:
@@ -166,11 +169,9 @@ class Environment:
 
 def require_settings(overrides: Overrides, *, demo: bool) -> None:
     """Raise `CommandError` when the environment must hold more than it does."""
-    from deploy.errors import MissingSettingsError
-
     missing = [] if demo else overrides.missing(REQUIRED_WITHOUT_DEMO)
     if missing:
         raise MissingSettingsError(missing, "They have no default: set them, or try `readmit up --demo`.")
     for name in overrides.environ:
         if name.startswith("READMIT_") and f"{name}_FILE" in overrides.environ:
-            raise CommandError(f"{name} and {name}_FILE are both set: one of them must go", exit_code=2)
+            raise CommandError(f"{name} and {name}_FILE are both set: one of them must go", exit_code=USAGE)

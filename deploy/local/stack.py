@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.errors import USAGE, CommandError
 from deploy.local import broker, postgres, ready
 from deploy.local.children import Child, Program
 from deploy.local.demo import Demo, Facts
@@ -19,6 +20,7 @@ from deploy.local.ports import HOST, Ports
 from deploy.local.probe import http_ready
 from deploy.local.secrets import Secrets, verifier_key
 from deploy.local.tools import Commands, Tools
+from shared.kit.mail.servers import parse_smtp_urls
 
 _START_LIMIT = 60.0  # seconds for one process; a cold machine with two cores needs about a quarter of it
 _HTTP_SERVICES = ("intake", "recovery", "audit")
@@ -52,7 +54,7 @@ def run(options: Options, report: Report) -> None:
     with exclusive(folder):
         stack = Stack(options, overrides, ports, folder)
         stack.clear_leftovers()
-        ports.require_free(_used_ports(overrides, demo=options.demo))
+        ports.require_free(used_ports(overrides, demo=options.demo))
         asyncio.run(stack.serve(report))
 
 
@@ -167,7 +169,7 @@ class Stack:
             "urls": urls,
             "ops_urls": {name: url(name) for name in SERVICES},
             "kafka": environment.setting("KAFKA_BOOTSTRAP_SERVERS"),
-            "smtp": _servers(environment.setting("SMTP_URL") or ""),
+            "smtp": smtp_endpoints(environment.setting("SMTP_URL") or ""),
             "databases": {name: environment.database_url(name) for name in SERVICES},
             "pids": _published_pids({name: child.pid for name, child in self._children.items() if child.pid}),
             "audit_key": verifier_key(environment.audit_origin(), environment.audit_signing_key()),
@@ -199,7 +201,8 @@ def environment_of(environ: Mapping[str, str], folder: Path, port_base: int, *, 
     return Environment(Overrides(environ), Ports(port_base), folder, secrets, server, demo)
 
 
-def _used_ports(overrides: Overrides, *, demo: bool) -> dict[str, str]:
+def used_ports(overrides: Overrides, *, demo: bool) -> dict[str, str]:
+    """What `up` will listen with, and what people call it."""
     uses = {name: name for name in SERVICES}
     if demo:
         uses["identity"] = "demo identity platform"
@@ -214,9 +217,12 @@ def _published_pids(pids: Mapping[str, int]) -> dict[str, int]:
     return {name: pids[name] for name in (*SERVICES, "broker", "postgres") if name in pids}
 
 
-def _servers(smtp_urls: str) -> str:
-    """Host and port of each SMTP server, without the credentials that the URL may hold."""
-    return ",".join(url.strip().rpartition("//")[2].rpartition("@")[2].rstrip("/") for url in smtp_urls.split(","))
+def smtp_endpoints(urls: str) -> str:
+    """Host and port of each SMTP server, without the credentials that its URL may hold."""
+    try:
+        return ",".join(server.name for server in parse_smtp_urls(urls))
+    except ValueError as error:
+        raise CommandError(f"READMIT_SMTP_URL {error}", exit_code=USAGE) from error
 
 
 async def _together(*steps: Coroutine[Any, Any, Any]) -> list[Any]:
