@@ -44,36 +44,36 @@ Erin Umbrella lost her phone, has no backup codes left, and somebody has guessed
 _COMMANDS = """\
 The same, by curl
 -----------------
-# Tokens and addresses come from {ready_path}, so none is printed here.
+# Addresses and tokens are read from {ready_path}, so that no token is printed here.
 ready() {{ python3 -c 'import functools, json, sys
-print(functools.reduce(lambda value, name: value[name], sys.argv[2].split("."), json.load(open(sys.argv[1]))))' {ready_path} "$1"; }}
+value = json.load(open(sys.argv[1]))
+print(functools.reduce(lambda part, name: part[name], sys.argv[2].split("."), value))' {ready_path} "$1"; }}
+call() {{ role=$1; shift; curl -sS -H "Authorization: Bearer $(ready "tokens.$role")" "$@"; echo; }}
+json='Content-Type: application/json'
 
-# Ask on Erin's behalf, from a place that is new for her; keep the reference ID.
-REFERENCE=$(curl -sS "$(ready urls.intake)/v1/assistance-requests" \\
-  -H "Authorization: Bearer $(ready tokens.platform)" -H 'Content-Type: application/json' \\
+# Ask for Erin, from a place that is new for her, and keep the reference ID.
+call platform "$(ready urls.intake)/v1/assistance-requests" -H "$json" \\
   -d '{{"email": "{erin[email]}", "issue": "lost-2fa", "client": {{"ip": "{new_place}", "user_agent": "curl"}}}}' \\
-  | python3 -c 'import json, sys; print(json.load(sys.stdin)["reference_id"])'); echo "$REFERENCE"
+  | tee /dev/stderr | python3 -c 'import json, sys; print(json.load(sys.stdin)["reference_id"])' > reference.txt
 
-# The message that the administrator got.
-curl -sS "$(ready urls.mailbox)/api/v1/search?query=to:{admin_address}&limit=1" | python3 -m json.tool
+# The message that an administrator got, a moment later.
+sleep 1; curl -sS "$(ready urls.mailbox)/api/v1/search?query=to:{admin_address}&limit=1" | python3 -m json.tool
 
-# The account as an administrator sees it, and what may be given as a reason.
-curl -sS -H "Authorization: Bearer $(ready tokens.expert)" "$(ready urls.recovery)/v1/accounts/{erin[account_id]}" | python3 -m json.tool
-curl -sS -H "Authorization: Bearer $(ready tokens.expert)" "$(ready urls.recovery)/v1/reasons" | python3 -m json.tool
+# The account as an administrator sees it.
+call expert "$(ready urls.recovery)/v1/accounts/{erin[account_id]}" | python3 -m json.tool
 
-# Send the recovery code, for the first of the reasons.
-REASON=$(curl -sS -H "Authorization: Bearer $(ready tokens.expert)" "$(ready urls.recovery)/v1/reasons" \\
-  | python3 -c 'import json, sys; print(json.load(sys.stdin)["reasons"][0]["code"])')
-curl -sS "$(ready urls.recovery)/v1/accounts/{erin[account_id]}/recovery-codes" \\
-  -H "Authorization: Bearer $(ready tokens.expert)" -H 'Content-Type: application/json' \\
-  -d "{{\\"reason\\": \\"$REASON\\", \\"reference_id\\": \\"$REFERENCE\\"}}"; echo
+# What may be given as a reason; then the recovery code, for the first of them.
+call expert "$(ready urls.recovery)/v1/reasons" | tee /dev/stderr \\
+  | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["code"])' > reason.txt
+call expert "$(ready urls.recovery)/v1/accounts/{erin[account_id]}/recovery-codes" -H "$json" \\
+  -d "{{\\"reason\\": \\"$(cat reason.txt)\\", \\"reference_id\\": \\"$(cat reference.txt)\\"}}"
 
-# The same without the permission: 403.
-curl -sS "$(ready urls.recovery)/v1/accounts/{erin[account_id]}/recovery-codes" \\
-  -H "Authorization: Bearer $(ready tokens.no_permission)" -H 'Content-Type: application/json' -d "{{\\"reason\\": \\"$REASON\\"}}"; echo
+# The same by somebody without the permission: 403.
+call no_permission "$(ready urls.recovery)/v1/accounts/{erin[account_id]}/recovery-codes" -H "$json" \\
+  -d "{{\\"reason\\": \\"$(cat reason.txt)\\"}}"
 
 # The whole story, as the compliance team reads it.
-curl -sS -H "Authorization: Bearer $(ready tokens.auditor)" "$(ready urls.audit)/v1/references/$REFERENCE" | python3 -m json.tool
+call auditor "$(ready urls.audit)/v1/references/$(cat reference.txt)" | python3 -m json.tool
 """
 
 

@@ -56,7 +56,7 @@ def _spray(timeline: Timeline, rng: random.Random) -> None:
     victims: list[Account | str] = [account for account in ACCOUNTS if not account.removed]
     victims += _GUESSED_ADDRESSES
     time = ANCHOR - timedelta(hours=6)
-    for _ in range(9):
+    for _ in range(12):
         for victim in victims:
             time += timedelta(seconds=55 + 45 * rng.random())
             if time >= ANCHOR - timedelta(minutes=4):
