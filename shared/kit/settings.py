@@ -168,6 +168,8 @@ class ServiceSettings(BaseSettings):
     kafka_session_timeout_ms: int = Field(10_000, ge=500, description="Consumer session timeout, milliseconds.")
     kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="Consumer heartbeat interval, milliseconds.")
     kafka_rebalance_timeout_ms: int = Field(10_000, ge=100, description="Consumer rebalance timeout, milliseconds.")
+    # A broker answers a waiting fetch when data comes; the embedded one only when this time is over.
+    kafka_fetch_max_wait_ms: int = Field(500, ge=1, description="Longest wait of a fetch for data, milliseconds.")
     kafka_enable_idempotence: bool = Field(True, description="Idempotent producer; off only for the embedded broker.")
 
     hash_key: SymmetricKeys = Field(description="Keys of the keyed hashes of addresses; the same in all services.")

@@ -84,7 +84,7 @@ class RecordConsumer:
             heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
             rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
             max_poll_interval_ms=3_600_000,  # while the database is down we hold our partitions and wait
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
             parser=_parse,
             decoder=_decode,
         )

@@ -72,6 +72,7 @@ def toy_settings(database_url: str, servers: list[str]) -> ToySettings:
             "READMIT_KAFKA_SESSION_TIMEOUT_MS": "2000",
             "READMIT_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
             "READMIT_KAFKA_REBALANCE_TIMEOUT_MS": "1000",
+            "READMIT_KAFKA_FETCH_MAX_WAIT_MS": "20",
             "READMIT_KAFKA_ENABLE_IDEMPOTENCE": "false",
         }
     )

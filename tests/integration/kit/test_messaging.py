@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faststream import AckPolicy
+from faststream.kafka.subscriber.usecase import LogicSubscriber
 
 from shared.kit.db.unit import Publication, UnitOfWork
 from shared.kit.ledger import replay
@@ -202,9 +203,10 @@ async def test_every_subscriber_has_the_policy_that_loses_nothing(toy: Toy) -> N
     subscribers = list(toy.plumbing.kafka.subscribers)
     assert subscribers
     for subscriber in subscribers:
-        assert subscriber.ack_policy is AckPolicy.MANUAL  # type: ignore[attr-defined]
-        assert subscriber._connection_args["auto_offset_reset"] == "earliest"  # type: ignore[attr-defined]
-        assert subscriber._no_reply is True  # type: ignore[attr-defined]
+        assert subscriber.ack_policy is AckPolicy.MANUAL
+        assert isinstance(subscriber, LogicSubscriber)
+        assert subscriber._connection_args["auto_offset_reset"] == "earliest"
+        assert subscriber._no_reply is True
 
 
 async def test_a_reply_to_header_publishes_nothing(toy: Toy, create_topics: object) -> None:
