@@ -26,6 +26,7 @@ _EMBEDDED_BROKER = {
     "KAFKA_SESSION_TIMEOUT_MS": "2000",
     "KAFKA_HEARTBEAT_INTERVAL_MS": "300",
     "KAFKA_REBALANCE_TIMEOUT_MS": "1000",
+    "KAFKA_FETCH_MAX_WAIT_MS": "20",  # it answers a waiting fetch only when this time is over
     "KAFKA_ENABLE_IDEMPOTENCE": "false",
 }
 # Least privilege between processes of one machine: who doesn't need a key isn't told where it is.
