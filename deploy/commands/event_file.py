@@ -50,7 +50,7 @@ class Progress:
         """
         try:
             state = json.loads(self.path.read_text())
-            offset, line, digest, target = state["offset"], state["line"], state["sha256"], state["target"]
+            offset, line, digest, target = int(state["offset"]), int(state["line"]), state["sha256"], state["target"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
         sent = hashlib.sha256()

@@ -14,6 +14,7 @@ from deploy.errors import CommandError
 _BATCH_TYPE = "application/cloudevents-batch+json"
 _TIMEOUT = 60.0  # seconds; a batch of 1000 takes a fraction of one
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_LEAST_PAUSE, _LONGEST_ASKED = 0.1, 60.0  # bounds of what an answer may ask for
 _PATIENCE = 600.0  # seconds without any progress after which a person should look
 _MOST_NAMED = 20  # lines of a refused batch that an error names
 _COME_BACK = {429, 500, 502, 503, 504}
@@ -59,7 +60,7 @@ class IntakeClient:
                 return _accepted(reason, batch)
             if time.monotonic() >= deadline:
                 raise CommandError(f"intake cannot be reached ({reason}). Run the same command again to resume.")
-            wait = min(asked if asked is not None else pause, _LONGEST_PAUSE * 2)
+            wait = pause if asked is None else min(max(asked, _LEAST_PAUSE), _LONGEST_ASKED)
             self._on_wait(reason, wait)
             self._sleep(wait)
             pause = min(pause * 2, _LONGEST_PAUSE)

@@ -9,11 +9,11 @@ _INTERVAL = 5.0  # seconds
 _STRIKES = 3
 
 
-async def recycle_when_not_live(child: Child, host: str, port: int) -> None:
+async def recycle_when_not_live(child: Child, host: str, port: int, *, interval: float = _INTERVAL) -> None:
     """Watch one service for ever. No answer is no verdict: a stopped or busy process is not a broken one."""
     strikes, judged = 0, child.pid
     while True:
-        await asyncio.sleep(_INTERVAL)
+        await asyncio.sleep(interval)
         status = await http_status(host, port, "/health/live")
         if child.pid != judged:
             strikes, judged = 0, child.pid

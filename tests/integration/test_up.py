@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
-import httpx
 import pytest
 
 from tests.integration.up_stubs.running import EXTERNAL, Running, eventually
@@ -129,13 +128,6 @@ def test_nobody_is_left_when_up_is_killed(up: Up) -> None:
 
 def _is_ready(stack: Running) -> bool:
     return (stack.folder / "ready.json").exists()
-
-
-def test_a_service_that_is_no_longer_live_is_restarted(up: Up) -> None:
-    stack = up().until_ready()
-    before = stack.pid("enrichment")
-    httpx.post(f"{stack.ready()['ops_urls']['enrichment']}/stop-being-live", trust_env=False)
-    eventually(lambda: stack.pid("enrichment") != before, limit=30)
 
 
 def test_a_second_up_on_the_same_folder_is_refused(up: Up) -> None:
