@@ -1,11 +1,15 @@
 """How commands reach the broker: contract section 10's Kafka settings, without those of a service."""
 
+import logging
 import ssl
 from collections.abc import Mapping
 from typing import Any
 
 from deploy.errors import USAGE, CommandError, MissingSettingsError
 from deploy.local.overrides import Overrides
+
+# Commands say themselves what failed, and what to do.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def bootstrap_servers(environ: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,12 @@ from shared.kit.db.migrate import migrate_async
 
 def migrate(services: Sequence[str], environ: Mapping[str, str]) -> None:
     """Bring the databases of these services to the newest revision, one after another."""
-    asyncio.run(_migrate({service: _roles(service, Overrides(environ)) for service in services}))
+    overrides = Overrides(environ)
+    missing = [name for service in services if (name := _missing(service, overrides))]
+    if missing:
+        hint = "They say where the databases are; audit's schema belongs to another role than the one that writes."
+        raise MissingSettingsError(missing, hint)
+    asyncio.run(_migrate({service: _roles(service, overrides) for service in services}))
 
 
 async def _migrate(databases: Mapping[str, tuple[str, str | None]]) -> None:
@@ -28,18 +33,21 @@ async def _migrate(databases: Mapping[str, tuple[str, str | None]]) -> None:
         print(f"{service}: up to date", flush=True)
 
 
+def _missing(service: str, overrides: Overrides) -> str | None:
+    """What must be set and is not. Audit's own role must not be able to change what it wrote, so it can't migrate."""
+    if overrides.value("OWNER_DATABASE_URL", service):
+        return None
+    if service == "audit":
+        return variable("OWNER_DATABASE_URL", service)
+    return None if overrides.value("DATABASE_URL", service) else variable("DATABASE_URL", service)
+
+
 def _roles(service: str, overrides: Overrides) -> tuple[str, str | None]:
     """The owner's address, and the role to grant to where the service uses another one."""
     url = overrides.value("DATABASE_URL", service)
-    owner_url = overrides.value("OWNER_DATABASE_URL", service)
-    if owner_url is None and service == "audit":
-        hint = "Audit's schema belongs to another role than the one that writes, which must not be able to change it."
-        raise MissingSettingsError([variable("OWNER_DATABASE_URL", service)], hint)
-    if owner_url is None and url is None:
-        raise MissingSettingsError([variable("DATABASE_URL", service)], "It says where the database is.")
+    owner_url = overrides.value("OWNER_DATABASE_URL", service) or url or ""
     role = _role(service, url) if url else None
-    owner = owner_url or url or ""
-    return owner, role if role != _role(service, owner) else None
+    return owner_url, role if role != _role(service, owner_url) else None
 
 
 def _role(service: str, url: str) -> str | None:

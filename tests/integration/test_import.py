@@ -128,7 +128,7 @@ def test_a_refusal_says_what_to_do(intake: Intake, file: Path, status: int, said
 def test_it_gives_up_after_ten_minutes_without_progress(
     intake: Intake, file: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_client.time, "monotonic", lambda: sum(pauses))
+    monkeypatch.setattr("deploy.commands.intake_client.time.monotonic", lambda: sum(pauses))
     intake.answers = [(503, {}, b"{}")] * 100
     with pytest.raises(CommandError, match="Run the same command again to resume"):
         run(intake, file)

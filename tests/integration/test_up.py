@@ -163,8 +163,8 @@ def test_a_service_that_cannot_start_ends_it_with_the_reason(up: Up, tmp_path: P
 def test_it_stops_cleanly_in_the_middle_of_a_start(up: Up, processes: int) -> None:
     stack = up()
     assert stack.process is not None
-    pid, seen = stack.process.pid, set[int]()
-    eventually(lambda: seen.update(descendants(pid)) or len(seen) >= processes)
+    pid = stack.process.pid
+    seen = eventually(lambda: found if len(found := descendants(pid)) >= processes else None)
     code, seconds, _ = stack.stop()
     assert code == 0
     assert seconds < 15

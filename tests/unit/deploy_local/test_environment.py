@@ -8,8 +8,8 @@ from deploy.local.overrides import SERVICES, Overrides
 from deploy.local.stack import environment_of
 
 
-def environment(tmp_path: Path, *, demo: bool = False, **environ: str) -> Environment:
-    return environment_of(environ, tmp_path, 21000, demo=demo)
+def environment(tmp_path: Path, environ: dict[str, str] | None = None, *, demo: bool = False) -> Environment:
+    return environment_of(environ or {}, tmp_path, 21000, demo=demo)
 
 
 def test_without_demo_all_missing_settings_are_named_at_once() -> None:
@@ -51,7 +51,7 @@ def test_the_environment_wins_over_the_embedded_stack(tmp_path: Path) -> None:
         "READMIT_NOTIFIER_MAIL_FROM": "Help <help@example.org>",
         "READMIT_GEOIP_CITY": "",
     }
-    found = environment(tmp_path, demo=True, **outer).of_service("notifier")
+    found = environment(tmp_path, outer, demo=True).of_service("notifier")
     assert {name: found[name] for name in outer} == outer
     assert "READMIT_HASH_KEY_FILE" not in found
     assert "READMIT_MAIL_FROM" not in found
@@ -61,21 +61,21 @@ def test_the_environment_wins_over_the_embedded_stack(tmp_path: Path) -> None:
 
 
 def test_one_services_own_value_leaves_the_default_to_the_others(tmp_path: Path) -> None:
-    stack = environment(tmp_path, demo=True, READMIT_RECOVERY_SMTP_URL="smtp://codes.example.org")
+    stack = environment(tmp_path, {"READMIT_RECOVERY_SMTP_URL": "smtp://codes.example.org"}, demo=True)
     assert "READMIT_SMTP_URL" not in stack.of_service("recovery")
     assert stack.of_service("notifier")["READMIT_SMTP_URL"] == "smtp://127.0.0.1:21007"
 
 
 @pytest.mark.parametrize("name", ["HOST", "PORT", "HOST_FILE", "INTAKE_PORT", "INTAKE_PORT_FILE"])
 def test_listening_addresses_are_never_inherited(tmp_path: Path, name: str) -> None:
-    found = environment(tmp_path, **{f"READMIT_{name}": "9"}).of_service("intake")
+    found = environment(tmp_path, {f"READMIT_{name}": "9"}).of_service("intake")
     assert found["READMIT_HOST"] == "127.0.0.1"
     assert found["READMIT_PORT"] == "21001"
     assert "9" not in [value for key, value in found.items() if key.startswith("READMIT_")]
 
 
 def test_settings_of_postgresql_clients_are_not_inherited(tmp_path: Path) -> None:
-    found = environment(tmp_path, PGPORT="6000", PGHOST="db.example.org", PGSQL="kept?").of_service("intake")
+    found = environment(tmp_path, {"PGPORT": "6000", "PGHOST": "db.example.org"}).of_service("intake")
     assert not {"PGPORT", "PGHOST"} & set(found)
 
 
@@ -108,15 +108,15 @@ def test_migrations_run_with_the_owner_of_audits_database(tmp_path: Path) -> Non
 
 
 def test_a_database_of_the_environment_is_migrated_with_its_own_owner(tmp_path: Path) -> None:
-    outer = {"READMIT_AUDIT_DATABASE_URL": "postgresql://a@db.example.org/a"}
-    assert environment(tmp_path, **outer).of_tools(SERVICES)["READMIT_AUDIT_OWNER_DATABASE_URL"] == outer.popitem()[1]
+    database = {"READMIT_AUDIT_DATABASE_URL": "postgresql://a@db.example.org/a"}
     owner = {"READMIT_AUDIT_OWNER_DATABASE_URL": "postgresql://o@db.example.org/a"}
-    found = environment(tmp_path, READMIT_AUDIT_DATABASE_URL="postgresql://a@db.example.org/a", **owner)
-    assert found.of_tools(SERVICES)["READMIT_AUDIT_OWNER_DATABASE_URL"] == owner["READMIT_AUDIT_OWNER_DATABASE_URL"]
+    without, given = (environment(tmp_path, outer).of_tools(SERVICES) for outer in (database, database | owner))
+    assert without["READMIT_AUDIT_OWNER_DATABASE_URL"] == database["READMIT_AUDIT_DATABASE_URL"]
+    assert given["READMIT_AUDIT_OWNER_DATABASE_URL"] == owner["READMIT_AUDIT_OWNER_DATABASE_URL"]
 
 
 def test_public_addresses_are_the_services_own(tmp_path: Path) -> None:
-    found = environment(tmp_path, READMIT_AUTH_ISSUER="https://id.example.org").of_service("recovery")
+    found = environment(tmp_path, {"READMIT_AUTH_ISSUER": "https://id.example.org"}).of_service("recovery")
     assert found["READMIT_PUBLIC_RECOVERY_URL"] == "http://127.0.0.1:21004"
     assert found["READMIT_ENRICHMENT_URL"] == "http://127.0.0.1:21002"
     assert found["READMIT_IDENTITY_AUDIENCE"] == "https://id.example.org"
