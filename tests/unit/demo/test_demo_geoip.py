@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import geoip2.database
@@ -56,8 +57,8 @@ def test_ranges_are_public_and_apart() -> None:
     ranges = [ipaddress.ip_network(network.cidr) for network in NETWORKS.values()]
     assert all(item.is_global for item in ranges)
     for version in (4, 6):
-        ordered = sorted(item for item in ranges if item.version == version)  # type: ignore[type-var]
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        ordered = sorted(item for item in ranges if item.version == version)
+        for before, after in pairwise(ordered):
             assert not before.overlaps(after)
 
 

@@ -41,7 +41,8 @@ def test_nothing_breaks_it(raw: bytes) -> None:
 
 def test_parts_and_headers() -> None:
     mail = a_mail(
-        b"From: Readmit <readmit@example.org>\r\nTo: Amelia <amelia@example.org>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
+        b"From: Readmit <readmit@example.org>\r\nTo: Amelia <amelia@example.org>\r\n"
+        b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
         b"Message-ID: <1@example.org>\r\nDate: Tue, 24 Nov 2026 01:43:00 +0000\r\nMIME-Version: 1.0\r\n"
         b'Content-Type: multipart/alternative; boundary="b"\r\n\r\n'
         b"--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ntext \xc3\xa4\r\n"
@@ -79,7 +80,8 @@ def test_parts_and_headers() -> None:
 )
 def test_search(query: str, matches: bool) -> None:
     mail = a_mail(
-        b"From: readmit@example.org\r\nTo: amelia@example.org\r\nSubject: Two words\r\nMessage-ID: <1@example.org>\r\n\r\nbody\r\n",
+        b"From: readmit@example.org\r\nTo: amelia@example.org\r\n"
+        b"Subject: Two words\r\nMessage-ID: <1@example.org>\r\n\r\nbody\r\n",
         "amelia@example.org",
         "hidden@example.org",
     )
