@@ -13,6 +13,8 @@ from deploy.errors import CommandError
 from deploy.local.overrides import SERVICES, Overrides, variable
 from shared.kit.mail.servers import SmtpServer, parse_smtp_urls
 
+_REINSTALL = "Build the environment again: make install"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -47,7 +49,7 @@ def _configuration(service: str, environ: Mapping[str, str]) -> Finding:
     try:
         module = importlib.import_module(f"services.{service}.settings")
     except ImportError as error:
-        return Finding(False, f"{service}: not installed ({error})", "Build the environment again: make install")
+        return Finding(False, f"{service}: not installed ({error})", _REINSTALL)
     for item in vars(module).values():
         if isinstance(item, type) and issubclass(item, ServiceSettings) and getattr(item, "service", "") == service:
             try:
@@ -56,7 +58,7 @@ def _configuration(service: str, environ: Mapping[str, str]) -> Finding:
                 text = "; ".join(str(error).splitlines())
                 return Finding(False, f"{service}: {text}", "Set what is named; the settings reference says how.")
             return Finding(True, f"{service}: settings are complete")
-    return Finding(False, f"{service}: has no settings", "Build the environment again: make install")
+    return Finding(False, f"{service}: has no settings", _REINSTALL)
 
 
 async def broker(environ: Mapping[str, str]) -> list[Finding]:
@@ -83,13 +85,15 @@ async def broker(environ: Mapping[str, str]) -> list[Finding]:
         await admin.close()
     missing = sorted({topic.name for topic in read_topics(DECLARATION)} - existing)
     if missing:
-        return [Finding(False, f"{where}: topics are missing: {', '.join(missing)}", "Run: readmit topics apply")]
+        named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        return [Finding(False, f"{where}: topics are missing: {named}", "Run: readmit topics apply")]
     return [Finding(True, f"{where} answers, all topics are there")]
 
 
 async def database(service: str, environ: Mapping[str, str]) -> list[Finding]:
     """Whether the service's database answers and its schema is up to date."""
     import asyncpg
+    from alembic.util import CommandError as AlembicError
     from sqlalchemy.exc import SQLAlchemyError
 
     from shared.kit.db.migrate import current, heads
@@ -100,8 +104,8 @@ async def database(service: str, environ: Mapping[str, str]) -> list[Finding]:
         if url is None:
             return [Finding(False, f"{name} is not set", "Set it to postgresql://user:password@host/database.")]
         revision, newest = await current(url), heads(service)
-    except asyncpg.InsufficientPrivilegeError as error:
-        return [Finding(False, f"{error}", f"Run: readmit migrate {service}, with the owner's address.")]
+    except (ImportError, AlembicError) as error:
+        return [Finding(False, f"no migrations of {service}: {error}", _REINSTALL)]
     except (CommandError, OSError, TimeoutError, ValueError, SQLAlchemyError, asyncpg.PostgresError) as error:
         advice = f"Is PostgreSQL running, and is {name} right (address, role, password, database)?"
         return [Finding(False, f"no connection: {error}", advice)]

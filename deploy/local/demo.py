@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.errors import CommandError
 from deploy.local.children import Program
 from deploy.local.environment import Environment, python_module
 from deploy.local.ports import HOST
@@ -94,8 +93,6 @@ class Demo:
 
 def tour(ready: Mapping[str, object]) -> str:
     """The demo's guide, printed once everything is ready."""
-    try:
-        from deploy.demo import tour as guide
-    except ImportError as error:
-        raise CommandError(f"the demo's tour is missing: {error}") from error
-    return guide.render(dict(ready))
+    from deploy.demo.tour import render
+
+    return render(dict(ready))
