@@ -15,7 +15,8 @@ from deploy.errors import CommandError
 _PR_SET_PDEATHSIG = 1
 _LOG_LIMIT = 10 * 1024 * 1024  # bytes; the log of the runs before is set aside then
 
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+# PyDLL keeps the interpreter lock: between fork and exec there is nobody to give it back.
+_libc = ctypes.PyDLL(None) if sys.platform == "linux" else None
 
 
 async def spawn(
