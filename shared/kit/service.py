@@ -21,6 +21,7 @@ from shared.kit.logging import configure_logging, get_logger
 from shared.kit.messaging.broker import KafkaLink, create_broker
 from shared.kit.messaging.consumer import RecordConsumer
 from shared.kit.messaging.relay import create_outbox, register_relay
+from shared.kit.messaging.watchdog import ConsumerWatchdog
 from shared.kit.settings import ServiceSettings
 
 VERSION = "0.1.0"
@@ -49,6 +50,7 @@ class Plumbing:
     link: KafkaLink
     consumers: list[RecordConsumer] = field(default_factory=list)
     components: list[Component] = field(default_factory=list)
+    live: dict[str, Check] = field(default_factory=dict)
 
     @classmethod
     def build(cls, settings: ServiceSettings) -> Plumbing:
@@ -67,6 +69,9 @@ class Plumbing:
         """Adds a consumer group over the given topics."""
         consumer.subscribe(self.kafka, self.settings, topics=topics, pattern=pattern)
         self.consumers.append(consumer)
+        watchdog = ConsumerWatchdog(consumer)
+        self.components.append(watchdog)
+        self.live[f"consumer {consumer.group}"] = watchdog.deaf
 
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
@@ -109,7 +114,9 @@ class Plumbing:
         broker |= {f"consumer {consumer.group}": consumer.unready for consumer in self.consumers}
         checks: dict[str, Check] = {"database": database_check(self.engine), **(ready or {})}
         health = health_router(
-            ready=checks | broker if needs_broker else checks, notes=None if needs_broker else broker
+            ready=checks | broker if needs_broker else checks,
+            live=self.live,
+            notes=None if needs_broker else broker,
         )
         return create_app(
             title=title,

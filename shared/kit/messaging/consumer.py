@@ -59,6 +59,8 @@ class RecordConsumer:
     def __init__(self, group: str, process: RecordProcessor) -> None:
         self.group = group
         self.stopping = asyncio.Event()
+        self.busy = False  # a batch is being processed, or waits for what it needs
+        self.processed = 0  # records since the start
         self._process = process
         self._subscriber: Any = None
 
@@ -94,13 +96,34 @@ class RecordConsumer:
         consumer = self.consumer
         if consumer is None:
             return
-        more = await consumer.getmany(timeout_ms=0, max_records=MAX_RECORDS - 1)
-        records = [record, *(item for items in more.values() for item in items)]
+        self.busy = True
+        records: list[Record] = [record]
         try:
+            records += await _drain(consumer)
             await self._process(records)
         except Stopping:
             return
+        except Exception as error:
+            # A processor settles every record or raises Stopping; this is a mistake of ours. The position has moved
+            # past the records, so without going back the next commit would lose them.
+            log.error("consumer.processor_failed", group=self.group, exc_info=error)
+            self._rewind(consumer, records)
+            await asyncio.sleep(1.0)
+            return
+        finally:
+            self.busy = False
+        self.processed += len(records)
         await self._commit(consumer, records)
+
+    @staticmethod
+    def _rewind(consumer: AIOKafkaConsumer, records: Sequence[Record]) -> None:
+        first: dict[TopicPartition, int] = {}
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            first[partition] = min(first.get(partition, record.offset), record.offset)
+        for partition, offset in first.items():
+            if partition in consumer.assignment():
+                consumer.seek(partition, offset)
 
     async def _commit(self, consumer: AIOKafkaConsumer, records: Sequence[Record]) -> None:
         offsets: dict[TopicPartition, int] = {}
@@ -146,6 +169,16 @@ class RecordConsumer:
     def stop(self) -> None:
         """Lets a batch that waits for a retry give up; it will be delivered again."""
         self.stopping.set()
+
+
+async def _drain(consumer: AIOKafkaConsumer) -> list[Record]:
+    """What was fetched already, without waiting; the record in hand must not be lost over an error here."""
+    try:
+        more = await consumer.getmany(timeout_ms=0, max_records=MAX_RECORDS - 1)
+    except KafkaError as error:
+        log.warning("consumer.drain_failed", error=type(error).__name__)
+        return []
+    return [item for items in more.values() for item in items]
 
 
 async def _parse(record: Record) -> KafkaMessage:

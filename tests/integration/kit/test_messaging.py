@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from faststream.kafka.subscriber.usecase import LogicSubscriber
 
 from shared.kit.db.unit import Publication, UnitOfWork
 from shared.kit.ledger import replay
+from shared.kit.messaging.consumer import Record
 from shared.kit.messaging.errors import PoisonMessage, RetryableError
 from shared.schemas.identity import PasswordChanged
 from shared.schemas.topics import dead_letter_topic
@@ -230,3 +232,22 @@ async def test_a_bug_is_tried_three_times_then_parked(toy: Toy) -> None:
     await wait_for(lambda: _count(toy, "SELECT 1 FROM ledger WHERE type = 'readmit.dead-letter.v1'", 1))
     assert toy.seen == [event.id] * 3
     assert await committed(toy) == []
+
+
+async def test_a_processor_that_breaks_its_word_loses_nothing(toy: Toy) -> None:
+    """The position has moved past the record by then; without going back the next commit would lose it."""
+    consumer = toy.plumbing.consumers[0]
+    process, failures = consumer._process, 0
+
+    async def fail_once(records: Sequence[Record]) -> None:
+        nonlocal failures
+        if failures == 0:
+            failures += 1
+            raise ValueError
+        await process(records)
+
+    consumer._process = fail_once
+    event = toy.event()
+    await send(toy, event.to_bytes())
+    await wait_for(lambda: event.id in toy.seen)
+    assert failures == 1
