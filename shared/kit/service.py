@@ -102,6 +102,7 @@ class Plumbing:
         ready: Mapping[str, Check] | None = None,
         openapi: bool = False,
         needs_broker: bool = True,
+        notes: Mapping[str, Check] | None = None,
     ) -> FastAPI:
         """The service's web application.
 
@@ -109,6 +110,7 @@ class Plumbing:
             ready: further readiness checks.
             openapi: whether it has a public HTTP interface.
             needs_broker: False where the service does its work without Kafka (what it accepts waits in the outbox).
+            notes: what readiness reports beside, without making the service unready.
         """
         broker: dict[str, Check] = {"kafka": self.link.unready}
         broker |= {f"consumer {consumer.group}": consumer.unready for consumer in self.consumers}
@@ -116,7 +118,7 @@ class Plumbing:
         health = health_router(
             ready=checks | broker if needs_broker else checks,
             live=self.live,
-            notes=None if needs_broker else broker,
+            notes={**(notes or {}), **({} if needs_broker else broker)},
         )
         return create_app(
             title=title,
