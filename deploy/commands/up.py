@@ -24,7 +24,7 @@ def up(*, demo: bool, folder: Path, port_base: int) -> None:
         for note in notes:
             console.print(f"\nNote: {note}", markup=False)
         if demo:
-            console.print("\n" + tour(content), markup=False)
+            console.print("\n" + tour(content, folder / "ready.json"), markup=False)
         console.print("\nCtrl-C stops it.")
 
     console.print(f"Starting Readmit in {folder.absolute()} …")

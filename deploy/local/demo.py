@@ -1,6 +1,7 @@
 """The demo beside the services: identity platform, mailbox, and the organisation's history."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,8 @@ class Demo:
         return self.environment.overrides.value("TOKEN")
 
 
-def tour(ready: Mapping[str, object]) -> str:
+def tour(ready: Mapping[str, object], ready_file: Path) -> str:
     """The demo's guide, printed once everything is ready."""
     from deploy.demo.tour import render
 
-    return render(dict(ready))
+    return render(dict(ready), shlex.quote(str(ready_file)))

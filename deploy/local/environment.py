@@ -31,7 +31,7 @@ _EMBEDDED_BROKER = {
 }
 # Least privilege between processes of one machine: who doesn't need a key isn't told where it is.
 _SECRETS_OF = {
-    "intake": ("HASH_KEY", "SESSION_KEY"),
+    "intake": ("HASH_KEY",),
     "enrichment": ("HASH_KEY",),
     "notifier": ("HASH_KEY",),
     "recovery": ("HASH_KEY", "SESSION_KEY", "CODE_KEY", "GRANT_KEY"),

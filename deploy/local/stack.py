@@ -104,13 +104,16 @@ class Stack:
     async def _start(self) -> tuple[Mapping[str, Any], list[str]]:
         # An embedded broker starts empty: unless the databases are new too, they refill it.
         refill = self._embedded_broker and not (self._embedded_databases == SERVICES and self._postgres.is_new)
-        facts, _, _ = await _together(self._start_demo(), self._start_databases(), self._start_broker())
-        services = [self._start_service(name) for name in SERVICES]
-        await _together(*services, *([self._tools.replay()] if refill else []))
+        facts, _ = await _together(self._start_demo(), self._start_services(refill=refill))
         notes = [note for note in [await self._demo.import_history(facts, self._tools)] if note] if facts else []
         content = self._describe(facts)
         self._ready.publish(content)
         return content, notes
+
+    async def _start_services(self, *, refill: bool) -> None:
+        await _together(self._start_databases(), self._start_broker())
+        services = [self._start_service(name) for name in SERVICES]
+        await _together(*services, *([self._tools.replay()] if refill else []))
 
     async def _start_databases(self) -> None:
         if self._embedded_databases:
