@@ -1,7 +1,6 @@
 """The demo beside the services: identity platform, mailbox, and the organisation's history."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,4 +95,4 @@ def tour(ready: Mapping[str, object], ready_file: Path) -> str:
     """The demo's guide, printed once everything is ready."""
     from deploy.demo.tour import render
 
-    return render(dict(ready), shlex.quote(str(ready_file)))
+    return render(dict(ready), str(ready_file))

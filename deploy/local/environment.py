@@ -13,7 +13,6 @@ from deploy.local.postgres import Postgres
 from deploy.local.secrets import Secrets
 
 _ROOT = Path(__file__).resolve().parents[2]
-_REASONS = Path(__file__).with_name("reasons.json")
 
 REQUIRED_WITHOUT_DEMO = ("AUTH_JWKS", "AUTH_ISSUER", "SMTP_URL")
 AUDIT_ORIGIN = "readmit.local/audit"
@@ -131,7 +130,6 @@ class Environment:
             "MAIL_FROM": "Readmit <readmit@localhost>",
             "ORGANISATION": "Your organisation",
             "SUPPORT_CONTACT": "your help desk",
-            "REASONS": str(_REASONS),
         }
         return defaults | self._broker() | (self._demo_settings() if self.demo else {})
 

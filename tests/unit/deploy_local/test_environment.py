@@ -120,4 +120,3 @@ def test_public_addresses_are_the_services_own(tmp_path: Path) -> None:
     assert found["READMIT_PUBLIC_RECOVERY_URL"] == "http://127.0.0.1:21004"
     assert found["READMIT_ENRICHMENT_URL"] == "http://127.0.0.1:21002"
     assert found["READMIT_IDENTITY_AUDIENCE"] == "https://id.example.org"
-    assert Path(found["READMIT_REASONS"]).exists()
