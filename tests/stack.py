@@ -204,25 +204,34 @@ async def eventually(condition: Callable[[], Any], seconds: float = 15, what: st
 
 @contextlib.asynccontextmanager
 async def running_stack(
-    folder: Path, *, environment: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()
+    folder: Path, *, environment: Mapping[str, str] | None = None, demo: bool = False
 ) -> AsyncIterator[Stack]:
-    """`readmit up` with the test's own issuer and SMTP server, stopped by SIGTERM at the end."""
+    """`readmit up` with the test's own issuer and SMTP server, stopped by SIGTERM at the end.
+
+    With `demo`, the demo's own identity platform and mailbox are used instead.
+    """
     issuer, mailbox = Issuer(folder), Mailbox()
     with mailbox.running():
         data = folder / "data"
-        settings = {
+        own = {
             "READMIT_AUTH_JWKS": str(issuer.jwks),
             "READMIT_AUTH_ISSUER": ISSUER,
             "READMIT_SMTP_URL": mailbox.url,
-            "READMIT_MAIL_FROM": "Readmit <readmit@example.org>",
-            "READMIT_INTAKE_LIMIT_NETWORK": "",
-            "READMIT_INTAKE_LIMIT_ADDRESS": "",
-            "READMIT_INTAKE_LIMIT_ADDRESS_TOTAL": "",
-            "READMIT_INTAKE_LIMIT_TOTAL": "",
-        } | dict(environment or {})
+        }
+        settings = (
+            ({} if demo else own)
+            | {
+                "READMIT_MAIL_FROM": "Readmit <readmit@example.org>",
+                "READMIT_INTAKE_LIMIT_NETWORK": "",
+                "READMIT_INTAKE_LIMIT_ADDRESS": "",
+                "READMIT_INTAKE_LIMIT_ADDRESS_TOTAL": "",
+                "READMIT_INTAKE_LIMIT_TOTAL": "",
+            }
+            | dict(environment or {})
+        )
         clean = {name: value for name, value in os.environ.items() if not name.startswith("READMIT_")}
         process = await asyncio.create_subprocess_exec(
-            *READMIT, "up", "--data-dir", str(data), "--port-base", str(free_port_base()), *arguments,
+            *READMIT, "up", *(["--demo"] if demo else []), "--data-dir", str(data), "--port-base", str(free_port_base()),
             env=clean | settings, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         output: list[bytes] = []
