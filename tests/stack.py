@@ -230,9 +230,10 @@ async def running_stack(
             | dict(environment or {})
         )
         clean = {name: value for name, value in os.environ.items() if not name.startswith("READMIT_")}
+        arguments = ["up", "--data-dir", str(data), "--port-base", str(free_port_base()), *(["--demo"] if demo else [])]
         process = await asyncio.create_subprocess_exec(
-            *READMIT, "up", *(["--demo"] if demo else []), "--data-dir", str(data), "--port-base", str(free_port_base()),
-            env=clean | settings, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            *READMIT, *arguments, env=clean | settings, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         output: list[bytes] = []
         reader = asyncio.create_task(_collect(process, output))

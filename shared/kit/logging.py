@@ -38,7 +38,11 @@ def configure_logging(service: str, level: str) -> None:
     renderer: Processor = (
         structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(sort_keys=True)
     )
-    final: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _describe_exception]
+    final: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _cut_asyncio,
+        _describe_exception,
+    ]
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*final, renderer]))
     root = logging.getLogger()
@@ -52,6 +56,13 @@ def configure_logging(service: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _cut_asyncio(_: Any, __: str, event: EventDict) -> EventDict:
+    """Keeps the first line of asyncio's own messages: the others show the failed task's exception, message and all."""
+    if event.get("logger") == "asyncio":
+        event["event"] = str(event["event"]).partition("\n")[0]
+    return event
 
 
 def _describe_exception(_: Any, __: str, event: EventDict) -> EventDict:
@@ -73,7 +84,9 @@ def _describe_exception(_: Any, __: str, event: EventDict) -> EventDict:
     if error is None:
         return event
     described: dict[str, Any] = {"type": f"{type(error).__module__}.{type(error).__qualname__}"}
-    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in {"shared", "services", "deploy"}:
+    # The operating system's own, and not what is derived from them: a mail server's answer quotes addresses.
+    is_ours = type(error).__module__.split(".")[0] in {"shared", "services", "deploy"}
+    if is_ours or (isinstance(error, OSError) and type(error).__module__ in {"builtins", "socket", "ssl"}):
         described["message"] = str(error)
     if (
         state := getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -15,8 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -79,12 +82,31 @@ class PemKeys:
             return value
         end = "-----END PRIVATE KEY-----"
         text = value if isinstance(value, str) else ""
-        blocks = [part.strip() + "\n" + end + "\n" for part in text.split(end) if "-----BEGIN PRIVATE KEY-----" in part]
-        if not blocks:
+        *parts, rest = text.split(end)
+        blocks = tuple((part.strip() + "\n" + end + "\n").encode() for part in parts)
+        if not blocks or rest.strip():
             raise ValueError("must be PKCS#8 PEM blocks ('-----BEGIN PRIVATE KEY-----')")
-        return cls(tuple(block.encode() for block in blocks))
+        for block in blocks:
+            try:
+                load_pem_private_key(block, password=None)
+            except (ValueError, TypeError, UnsupportedAlgorithm):
+                raise ValueError("holds a block that is no PKCS#8 private key") from None
+        return cls(blocks)
 
 
+def _postgres_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        named = parts.scheme.partition("+")[0] in {"postgresql", "postgres"} and bool(parts.path.strip("/"))
+        named = named and (parts.port is None or parts.port > 0)
+    except ValueError:
+        named = False
+    if not named:
+        raise ValueError("must be postgresql://user:password@host/database")
+    return value
+
+
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 SymmetricKeys = Annotated[KeyRing, NoDecode, BeforeValidator(KeyRing.parse)]
 PrivateKeys = Annotated[PemKeys, NoDecode, BeforeValidator(PemKeys.parse)]
 
@@ -96,35 +118,49 @@ class _Environment(PydanticBaseSettingsSource):
         super().__init__(settings_cls)
         self._service = service
         self._environ = environ
+        self.names: dict[str, str] = {}  # field -> the variable that it was read from
+        self.errors: list[str] = []
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         for name in candidates(self._service, field_name):
-            value = self._read(name, is_path=field_name.endswith("_file"))
-            if value is not None:
+            variable, value = self._read(name, is_path=field_name.endswith("_file"))
+            # An empty variable is how a deployment says "off" (limits) or "not set" (everything else).
+            if value or (value is not None and _keeps_empty(field)):
+                self.names[field_name] = variable
                 return value, field_name, False
         return None, field_name, False
 
-    def _read(self, name: str, *, is_path: bool) -> str | None:
-        direct, by_file = self._environ.get(name), None if is_path else self._environ.get(name + "_FILE")
-        if direct is not None and by_file is not None:
-            raise SettingsError(f"{name} and {name}_FILE are both set; set one of them")
-        if by_file is not None:
-            try:
-                text = Path(by_file).read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"{name}_FILE: cannot read {by_file}: {error}") from None
-            return text.removesuffix("\n").removesuffix("\r")
-        # An empty variable is how a deployment says "off" (limits) or "not set" (everything else).
-        return direct
+    def _read(self, name: str, *, is_path: bool) -> tuple[str, str | None]:
+        """The variable and its value. Raises: SettingsError."""
+        variable = name + "_FILE"
+        direct, by_file = self._environ.get(name), None if is_path else self._environ.get(variable)
+        if not by_file:
+            return name, direct
+        if direct is not None:
+            raise SettingsError(f"{name} and {variable} are both set; set one of them")
+        try:
+            text = Path(by_file).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{variable}: cannot read {by_file} ({_reason(error)})") from None
+        return variable, text.removesuffix("\n").removesuffix("\r")
 
     def __call__(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, info in self.settings_cls.model_fields.items():
-            value, _, _ = self.get_field_value(info, name)
-            if value is None or (value == "" and not _keeps_empty(info)):
+            try:
+                value, _, _ = self.get_field_value(info, name)
+            except SettingsError as error:
+                self.errors.append(str(error))
+                self.names[name] = ""  # said already
                 continue
-            values[name] = value
+            if value is not None:
+                values[name] = value
         return values
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    # A decoding error's own text quotes the file, which holds a secret.
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else "not UTF-8"
 
 
 def _keeps_empty(info: FieldInfo) -> bool:
@@ -147,7 +183,9 @@ class ServiceSettings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
 
-    database_url: str = Field(description="The service's own database, postgresql://user:password@host/database.")
+    database_url: PostgresUrl = Field(
+        repr=False, description="The service's own database, postgresql://user:password@host/database."
+    )
     database_pool_size: int = Field(8, ge=4, le=100, description="Connections to the database kept in the pool.")
 
     kafka_bootstrap_servers: CommaList = Field(description="Kafka brokers, comma separated.", min_length=1)
@@ -161,9 +199,9 @@ class ServiceSettings(BaseSettings):
     )
     kafka_sasl_username: str | None = Field(None, description="SASL user name.")
     kafka_sasl_password: str | None = Field(None, repr=False, description="SASL password.")
-    kafka_ca_file: Path | None = Field(None, description="Certificate authority that signed the brokers' certificates.")
-    kafka_cert_file: Path | None = Field(None, description="Client certificate.")
-    kafka_key_file: Path | None = Field(None, description="Key of the client certificate.")
+    kafka_ca_file: FilePath | None = Field(None, description="Authority that signed the brokers' certificates.")
+    kafka_cert_file: FilePath | None = Field(None, description="Client certificate.")
+    kafka_key_file: FilePath | None = Field(None, description="Key of the client certificate.")
     # Defaults are aiokafka's; the embedded broker wants shorter ones (DESIGN section 4, hazard 17).
     kafka_session_timeout_ms: int = Field(10_000, ge=500, description="Consumer session timeout, milliseconds.")
     kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="Consumer heartbeat interval, milliseconds.")
@@ -173,6 +211,16 @@ class ServiceSettings(BaseSettings):
     kafka_enable_idempotence: bool = Field(True, description="Idempotent producer; off only for the embedded broker.")
 
     hash_key: SymmetricKeys = Field(description="Keys of the keyed hashes of addresses; the same in all services.")
+
+    @model_validator(mode="after")
+    def _kafka_credentials(self) -> Self:
+        named = self.kafka_sasl_username and self.kafka_sasl_password
+        if self.kafka_security_protocol.startswith("SASL") and not named:
+            raise ValueError(
+                "READMIT_KAFKA_SASL_USERNAME and READMIT_KAFKA_SASL_PASSWORD are needed with "
+                f"READMIT_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol}"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -192,22 +240,31 @@ class ServiceSettings(BaseSettings):
         Raises:
             SettingsError: one line for each setting that is missing or wrong.
         """
-        values = _Environment(cls, cls.service, os.environ if environ is None else environ)()
+        source = _Environment(cls, cls.service, os.environ if environ is None else environ)
+        values = source()
         try:
-            return cls(**values)
+            settings = cls(**values)
         except ValidationError as error:
-            raise SettingsError("\n".join(_describe(cls.service, item) for item in error.errors())) from None
+            lines = [_describe(cls.service, item, source.names) for item in error.errors()]
+            raise SettingsError("\n".join([*source.errors, *filter(None, lines)])) from None
+        if source.errors:
+            raise SettingsError("\n".join(source.errors))
+        return settings
 
 
-def _describe(service: str, item: Any) -> str:
-    location = item["loc"]
-    if not location:
-        return str(item["msg"]).removeprefix("Value error, ")
-    own, common = candidates(service, str(location[0]))
-    name = own if location[0] in {"database_url", "owner_database_url"} else common
-    if item["type"] == "missing":
-        return f"{name} is missing"
-    return f"{name}: {str(item['msg']).removeprefix('Value error, ')}"
+def _describe(service: str, item: Any, names: Mapping[str, str]) -> str | None:
+    """One line about one wrong setting, without its value; None for one that was told of before."""
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if not item["loc"]:
+        return message
+    field_name = str(item["loc"][0])
+    own, common = candidates(service, field_name)
+    # What only this service has, or what each service has another of, is told by the service's own name.
+    is_own = field_name.startswith(f"{service}_") or field_name in {"database_url", "owner_database_url"}
+    name = names.get(field_name, own if is_own else common)
+    if not name:
+        return None
+    return f"{name} is missing" if item["type"] == "missing" else f"{name}: {message}"
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from prometheus_client import Histogram
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kit.http import problems
@@ -20,11 +21,15 @@ requests_seconds = Histogram(
     "readmit_http_request_seconds", "Time to answer, by route.", ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )  # fmt: skip
+CLIENT_GONE = 499  # in logs and metrics only: nobody is there to read an answer
 _QUIET = ("/health/", "/metrics", "/static/")
 
 
 class RequestLog:
-    """One log line and one measurement a request; the path's template, never the query string or the path itself."""
+    """One log line and one measurement a request; the path's template, never the query string or the path itself.
+
+    It is also where errors end that nobody expected: here, and not in the server, their log line has the trace.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,21 +38,29 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status, answering = time.perf_counter(), 500, False
         headers = dict(scope["headers"])
 
         async def observe(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answering
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answering = message["status"], True
             await send(message)
 
         with trace(headers.get(b"traceparent", b"").decode("latin-1")):
             try:
                 await self._app(scope, receive, observe)
+            except ClientDisconnect:
+                status = CLIENT_GONE
+            except Exception as error:
+                status = 500
+                log.error("http.failed", method=scope["method"], route=_route(scope), exc_info=error)
+                if answering:
+                    raise  # the server cuts the connection, so that half an answer is not taken for one
+                await problems.internal_error()(scope, receive, send)
             finally:
                 elapsed = time.perf_counter() - started
-                route = getattr(scope.get("route"), "path", "unmatched")
+                route = _route(scope)
                 requests_seconds.labels(scope["method"], route, status).observe(elapsed)
                 if not scope["path"].startswith(_QUIET):
                     log.info(
@@ -57,6 +70,10 @@ class RequestLog:
                         status=status,
                         milliseconds=round(elapsed * 1000, 2),
                     )
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def create_app(

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
+import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeGuard
 
-import httpx
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import Key, KeySet
+from joserfc import jws
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jwk import Key
+from joserfc.util import urlsafe_b64decode
 from starlette.requests import Request
 
 from shared.kit.clock import Clock, utc_now
+from shared.kit.http.keys import KeysUnavailable as KeysUnavailable
+from shared.kit.http.keys import SigningKeys as SigningKeys
 from shared.kit.http.problems import Problem, unavailable
 from shared.kit.logging import get_logger
+from shared.schemas import strict_json
 
 log = get_logger(__name__)
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA", "Ed25519")  # RFC 9864 names what RFC 8037 called EdDSA; never HMAC, never none
 TOKEN_TYPES = {"at+jwt", "application/at+jwt", "jwt"}
 AUDIENCE = "readmit"
-REFRESH_SECONDS = 60.0  # an unknown `kid` has the keys read again at most this often
+MAX_TOKEN = 16_384
+MAX_ACCOUNT, MAX_SUBJECT = 128, 160  # characters that events hold (`AccountId`, `Actor` of shared.schemas.values)
 NOT_BEFORE_LEEWAY = 60.0  # seconds of clock difference allowed for `nbf` and `iat`, none for `exp`
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # RFC 7515, section 7.1
 
 
 class InvalidToken(Exception):
     """The token is not to be trusted; the message is for logs and never quotes it."""
-
-
-class KeysUnavailable(Exception):
-    """The issuer's keys could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,74 +49,6 @@ class Principal:
     def actor(self) -> str:
         """How events name them: the account, else the subject."""
         return self.account or self.subject
-
-
-class SigningKeys:
-    """The issuer's JWKS: an https URL, http on loopback, or a file."""
-
-    def __init__(self, location: str, *, clock: Any = time.monotonic) -> None:
-        scheme = urlsplit(location).scheme
-        host = urlsplit(location).hostname or ""
-        if scheme == "http" and host not in {"127.0.0.1", "::1", "localhost"}:
-            raise ValueError("must be https, http on a loopback address, or a file path")
-        self._location = location
-        self._is_url = scheme in {"http", "https"}
-        self._clock = clock
-        self._keys: KeySet | None = None
-        self._read_at = float("-inf")
-        self._modified: int | None = None
-        self._lock = asyncio.Lock()
-
-    async def find(self, kid: str | None) -> list[Key]:
-        """The keys that may have signed: the one named, or all where none is named.
-
-        Raises:
-            KeysUnavailable: there are none to look in.
-        """
-        keys = await self._current()
-        matching = self._matching(keys, kid)
-        if not matching and self._clock() - self._read_at >= REFRESH_SECONDS:
-            matching = self._matching(await self._read(), kid)
-        return matching
-
-    @staticmethod
-    def _matching(keys: KeySet, kid: str | None) -> list[Key]:
-        return [key for key in keys.keys if kid is None or key.kid == kid or key.get("kid") == kid]
-
-    async def _current(self) -> KeySet:
-        if self._keys is None or (not self._is_url and self._file_changed()):
-            return await self._read()
-        return self._keys
-
-    def _file_changed(self) -> bool:
-        try:
-            return Path(self._location).stat().st_mtime_ns != self._modified
-        except OSError:
-            return False
-
-    async def _read(self) -> KeySet:
-        async with self._lock:
-            try:
-                document = await self._fetch() if self._is_url else self._load()
-                self._keys = KeySet.import_key_set(document)
-            except (OSError, ValueError, KeyError, TypeError, JoseError, httpx.HTTPError) as error:
-                log.warning("auth.keys_unavailable", error=type(error).__name__)
-                if self._keys is None:
-                    raise KeysUnavailable from error
-            finally:
-                self._read_at = self._clock()
-            return self._keys
-
-    async def _fetch(self) -> Any:
-        async with httpx.AsyncClient(timeout=5, follow_redirects=False, trust_env=False) as client:
-            response = await client.get(self._location)
-            response.raise_for_status()
-            return response.json()
-
-    def _load(self) -> Any:
-        path = Path(self._location)
-        self._modified = path.stat().st_mtime_ns
-        return json.loads(path.read_text("utf-8"))
 
 
 class TokenVerifier:
@@ -159,45 +89,83 @@ class TokenVerifier:
             raise InvalidToken("wrong issuer")
         if AUDIENCE not in (audience if isinstance(audience, list) else [audience]):
             raise InvalidToken("wrong audience")
-        expires = claims.get("exp")
-        if not isinstance(expires, int | float) or isinstance(expires, bool) or expires <= now:
+        expires = _number(claims.get("exp"))
+        if expires <= now:
             raise InvalidToken("expired")
-        for claim in ("nbf", "iat"):
-            value = claims.get(claim, 0)
-            if not isinstance(value, int | float) or value > now + NOT_BEFORE_LEEWAY:
-                raise InvalidToken("not valid yet")
+        if any(_number(claims.get(claim, 0)) > now + NOT_BEFORE_LEEWAY for claim in ("nbf", "iat")):
+            raise InvalidToken("not valid yet")
         subject, account, scope = claims.get("sub"), claims.get(self._account_claim), claims.get("scope", "")
-        if not isinstance(subject, str) or not subject or not isinstance(scope, str):
+        if not _is_name(subject, MAX_SUBJECT) or not isinstance(scope, str):
             raise InvalidToken("malformed claims")
         return Principal(
             subject=subject,
-            account=account if isinstance(account, str) and account else None,
-            scopes=frozenset(scope.split()),
+            account=account if _is_name(account, MAX_ACCOUNT) else None,
+            scopes=frozenset(scope.split(" ")) - {""},  # RFC 6749, section 3.3: spaces and nothing else
             expires_at=datetime.fromtimestamp(min(expires, 253402300799), UTC),
         )
 
 
-def _header(token: str) -> dict[str, Any]:
-    from joserfc.util import urlsafe_b64decode
+def _number(value: Any) -> float:
+    """A NumericDate (RFC 7519, section 2); NaN is greater than no time, so it must not get as far as a comparison."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise InvalidToken("malformed claims")
+    return value
 
-    parts = token.split(".")
-    if len(parts) != 3 or len(token) > 16_384:
+
+def _is_name(value: Any, longest: int) -> TypeGuard[str]:
+    """Whether events can name an actor so: they are published with what the token says."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= longest
+        and not any(unicodedata.category(character) in {"Cc", "Cs"} for character in value)
+    )
+
+
+def _header(token: str) -> dict[str, Any]:
+    if len(token) > MAX_TOKEN or not _COMPACT.fullmatch(token):
         raise InvalidToken("not a signed token")
     try:
-        header = json.loads(urlsafe_b64decode(parts[0].encode()))
+        return _object(urlsafe_b64decode(token.partition(".")[0].encode()))
     except (ValueError, RecursionError):
         raise InvalidToken("malformed header") from None
-    if not isinstance(header, dict):
-        raise InvalidToken("malformed header")
-    return header
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """A JSON object in which no member occurs twice (RFC 7515, section 4): else two readers see two tokens."""
+    value = strict_json.load(raw)
+    strict_json.check(value)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+class _Registry(jws.JWSRegistry):
+    """joserfc's, for keys of one type: no limit of its own on headers, no refusal of header parameters that it doesn't
+    know (RFC 7515, section 4: ignored), and no warning that our tokens' `EdDSA` has another name since RFC 9864."""
+
+    max_header_length = MAX_TOKEN
+
+    def get_alg(self, name: str) -> Any:  # joserfc exports no name for its algorithms' class
+        if name not in (self.allowed or ()) or name not in self.algorithms:
+            raise UnsupportedAlgorithmError
+        return self.algorithms[name]
+
+
+# The key decides what it verifies: a public key never becomes an HMAC secret (algorithm confusion).
+_BY_KEY_TYPE = {
+    "RSA": _Registry(algorithms=["RS256"], strict_check_header=False),
+    "EC": _Registry(algorithms=["ES256"], strict_check_header=False),
+    "OKP": _Registry(algorithms=["EdDSA", "Ed25519"], strict_check_header=False),
+}
 
 
 def _verify(token: str, key: Key) -> dict[str, Any] | None:
-    # The key decides what it verifies: a public key never becomes an HMAC secret (algorithm confusion).
-    algorithms = {"RSA": ["RS256"], "EC": ["ES256"], "OKP": ["EdDSA", "Ed25519"]}.get(key.key_type, [])
+    if key.key_type == "OKP" and key.get("crv") != "Ed25519":
+        return None
     try:
-        return dict(jwt.decode(token, key, algorithms=algorithms).claims)
-    except (JoseError, ValueError, TypeError):
+        signed = jws.deserialize_compact(token, key, registry=_BY_KEY_TYPE[key.key_type])
+        return _object(signed.payload)
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

@@ -35,6 +35,8 @@ async def _run(checks: Mapping[str, Check]) -> dict[str, str]:
             return name, await asyncio.wait_for(check(), CHECK_SECONDS)
         except TimeoutError:
             return name, f"no answer within {CHECK_SECONDS:.0f} s"
+        except Exception as error:
+            return name, f"the check failed ({type(error).__name__})"
 
     results = await asyncio.gather(*(one(name, check) for name, check in checks.items()))
     return {name: problem for name, problem in results if problem is not None}

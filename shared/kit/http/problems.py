@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -54,6 +55,11 @@ def unavailable(detail: str, *, retry_after: int = 5) -> Problem:
     return Problem(503, detail, headers={"Retry-After": str(retry_after)})
 
 
+def internal_error() -> Response:
+    """500 that says nothing about what went wrong."""
+    return Problem(500, "An error happened here. It was logged.").response()
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of the application a problem document."""
 
@@ -65,9 +71,19 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return Problem(error.status_code, headers=error.headers).response()
 
+    async def on_validation(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # Paths and queries only, bodies being read by hand. The values stay out: they may be addresses.
+        errors = [
+            {"member": ".".join(str(part) for part in item["loc"]), "reason": str(item["msg"])}
+            for item in error.errors()
+        ]
+        return Problem(422, "The request is not as expected.", errors=errors).response()
+
     async def on_anything(_: Request, __: Exception) -> Response:
-        return Problem(500, "An error happened here. It was logged.").response()
+        return internal_error()
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(Exception, on_anything)

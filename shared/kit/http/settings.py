@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
 
 from shared.kit.http.auth import BearerAuth, SigningKeys, TokenVerifier
+
+
+def _key_location(value: str) -> str:
+    SigningKeys(value)
+    return value
 
 
 class AuthSettings(BaseModel):
     """Mixed into the settings of a service with an authenticated interface."""
 
-    auth_jwks: str = Field(
+    auth_jwks: Annotated[str, AfterValidator(_key_location)] = Field(
         min_length=1,
         description="The issuer's keys: an https URL, http on a loopback address, or the path of a JWKS file.",
     )

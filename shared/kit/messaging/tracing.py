@@ -14,7 +14,7 @@ from contextvars import ContextVar
 
 import structlog
 
-_TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _current: ContextVar[str | None] = ContextVar("readmit_traceparent", default=None)
 
 
@@ -29,7 +29,7 @@ def new_traceparent() -> str:
 @contextmanager
 def trace(traceparent: str | None) -> Iterator[str]:
     """Continues the trace that the header names, or begins one; log lines carry its `trace_id` meanwhile."""
-    match = _TRACEPARENT.match(traceparent or "")
+    match = _TRACEPARENT.fullmatch(traceparent or "")
     value = f"00-{match[1]}-{secrets.token_hex(8)}-01" if match and int(match[1], 16) else new_traceparent()
     token = _current.set(value)
     with structlog.contextvars.bound_contextvars(trace_id=value[3:35]):
