@@ -1,0 +1,46 @@
+"""Publishing enriched requests, and keeping those that wait; within one unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from sqlalchemy import text
+
+from shared.kit.db.unit import UnitOfWork
+from shared.schemas.enrichment import AssistanceEnriched
+from shared.schemas.intake import AssistanceRequested
+
+_RESOLVED = text("UPDATE requests SET account_id = :account_id WHERE reference_id = :reference_id")
+_WAIT = text("""
+    INSERT INTO waiting_requests (source, event_id, event, due_at)
+    SELECT source, event_id, event, :due_at
+    FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:events AS bytea[]))
+         AS new (source, event_id, event)
+    ON CONFLICT DO NOTHING
+""")
+
+
+class PostgresEnrichments:
+    """The way out of a unit of work."""
+
+    def __init__(self, unit: UnitOfWork, on_wait: Callable[[], None] = lambda: None) -> None:
+        self._unit = unit
+        self._on_wait = on_wait
+
+    async def resolved(self, reference_id: str, account_id: str) -> None:
+        await self._unit.connection.execute(_RESOLVED, {"reference_id": reference_id, "account_id": account_id})
+
+    def publish(self, event: AssistanceEnriched) -> None:
+        self._unit.publish(event, key=event.data.reference_id)
+
+    async def wait(self, requests: Iterable[AssistanceRequested], *, due_at: datetime) -> None:
+        waiting = list(requests)
+        parameters = {
+            "sources": [request.source for request in waiting],
+            "ids": [request.id for request in waiting],
+            "events": [request.to_bytes() for request in waiting],
+            "due_at": due_at,
+        }
+        await self._unit.connection.execute(_WAIT, parameters)
+        self._on_wait()

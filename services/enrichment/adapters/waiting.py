@@ -1,0 +1,120 @@
+"""Working off the requests that wait: shortly after they were put aside, and after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from prometheus_client import Counter
+from sqlalchemy import Row, text
+
+from services.enrichment.adapters.enrichments import PostgresEnrichments
+from services.enrichment.ports import Facts, Freshness
+from services.enrichment.usecases.enrich_request import PATIENCE, EnrichRequest
+from shared.kit.clock import Clock
+from shared.kit.db.unit import Database, UnitOfWork
+from shared.kit.logging import get_logger
+from shared.kit.messaging.errors import Disposition, classify
+from shared.kit.messaging.tracing import trace
+from shared.schemas.intake import AssistanceRequested
+from shared.schemas.registry import decode
+
+log = get_logger(__name__)
+
+LONGEST_WAIT = timedelta(seconds=1.2)
+"""For events that are on their way: with the way to the broker and back less than the 2 s of contract section 4."""
+_STEP = 0.05  # seconds between two looks while something is known to wait
+_BUSY_FOR = 2.0  # seconds of such looks after the last request was put aside
+_ROUND = 5.0  # seconds between two looks otherwise: for what a process that died left behind
+
+# SKIP LOCKED: replicas share the work.
+_DUE = text("""
+    SELECT source, event_id, event, waiting_since FROM waiting_requests WHERE due_at <= :now
+    ORDER BY due_at LIMIT 20 FOR UPDATE SKIP LOCKED
+""")
+_DONE = text("DELETE FROM waiting_requests WHERE source = :source AND event_id = :event_id")
+_POSTPONE = text("UPDATE waiting_requests SET due_at = :due_at WHERE source = :source AND event_id = :event_id")
+
+waited_requests = Counter("readmit_enrichment_requests_waited_total", "Requests enriched after waiting for events.")
+
+
+class WaitingRequests:
+    """A task beside the consumer, which must not be held up by a request that waits for what the consumer brings."""
+
+    def __init__(
+        self,
+        database: Database,
+        enrich: EnrichRequest,
+        facts_of: Callable[[UnitOfWork], Facts],
+        is_fresh: Freshness,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._enrich = enrich
+        self._facts_of = facts_of
+        self._is_fresh = is_fresh
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._busy_until = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Tells that requests were put aside, in a transaction that may still be open."""
+        self._busy_until = asyncio.get_running_loop().time() + _BUSY_FOR
+        self._woken.set()
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="waiting-requests")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                while await self.work_off():
+                    pass
+            except Exception as error:
+                report = log.error if classify(error) is Disposition.STOP else log.warning
+                report("waiting_requests.failed", error=type(error).__name__)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        self._woken.clear()
+        if asyncio.get_running_loop().time() < self._busy_until:
+            await asyncio.sleep(_STEP)
+            return
+        try:
+            await asyncio.wait_for(self._woken.wait(), _ROUND)
+        except TimeoutError:
+            return
+
+    async def work_off(self) -> int:
+        """Enriches what is due, in one transaction each time; returns how many requests it did."""
+        now = self._clock()
+        async with self._database.begin() as unit:
+            rows = list((await unit.connection.execute(_DUE, {"now": now})).all())
+            if not rows:
+                return 0
+            fresh = await self._is_fresh()
+            done = [row for row in rows if fresh or now - row.waiting_since >= LONGEST_WAIT]
+            for row in rows:
+                await self._settle(row, unit, now=now, done=row in done)
+            return len(done)
+
+    async def _settle(self, row: Row[Any], unit: UnitOfWork, *, now: datetime, done: bool) -> None:
+        place = {"source": row.source, "event_id": row.event_id}
+        if not done:
+            await unit.connection.execute(_POSTPONE, {**place, "due_at": now + PATIENCE})
+            self.wake()
+            return
+        request = decode(bytes(row.event))
+        assert isinstance(request, AssistanceRequested), "only these are put aside"
+        with trace(request.traceparent):
+            await self._enrich.after_waiting(request, self._facts_of(unit), PostgresEnrichments(unit))
+        await unit.connection.execute(_DONE, place)
+        waited_requests.inc()
