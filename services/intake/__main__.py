@@ -1,0 +1,18 @@
+"""`python -m services.intake`: intake as a process, configured by environment variables only."""
+
+from __future__ import annotations
+
+from services.intake.bootstrap import bootstrap
+from services.intake.settings import IntakeSettings
+from shared.kit.service import serve, start_logging
+from shared.kit.settings import load_or_exit
+
+
+def main() -> None:
+    settings = load_or_exit(IntakeSettings)
+    start_logging(settings)
+    serve(bootstrap(settings), settings)
+
+
+if __name__ == "__main__":
+    main()
