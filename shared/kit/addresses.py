@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
+import re
 import unicodedata
 
+import idna
 from email_validator import EmailNotValidError, validate_email
 
 from shared.kit.settings import KeyRing
+from shared.schemas.values import check_address
 
 MAX_LENGTH = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets (RFC 3696, erratum 1690)
 
@@ -36,22 +38,52 @@ def parse_address(text: str) -> str:
         checked = validate_email(text, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         raise InvalidAddress("not an email address") from None
-    return checked.normalized
+    # The validator maps look-alikes in passing: ﬁ to fi in a domain, the Kelvin sign to K. Reading an address must not
+    # make it somebody else's (CVE-2019-19844).
+    if normalise_address(checked.normalized) != normalise_address(text):
+        raise InvalidAddress("not an email address")
+    try:
+        return check_address(checked.normalized)  # what is accepted here must be an address in the events, too
+    except ValueError:
+        raise InvalidAddress("not an email address") from None
 
 
 def normalise_address(address: str) -> str:
     """The form under which two spellings of one address are equal.
 
-    NFC and lower case, the domain as A-labels (RFC 5891). Lower case and not case folding: `casefold` and NFKC map
-    different people's addresses together (ß to ss, ﬁ to fi), and that is how a stranger's address becomes an account's
-    (CVE-2019-19844).
+    NFC and lower case, the domain as A-labels (RFC 5891). Lower case and not case folding: `casefold`, NFKC and IDNA
+    2003 (Python's own codec) map different people's addresses together (ß to ss, ﬁ to fi), and that is how a
+    stranger's address becomes an account's (CVE-2019-19844).
     """
-    local, _, domain = unicodedata.normalize("NFC", address).rpartition("@")
-    domain = domain.lower()
-    if not domain.isascii():
-        with contextlib.suppress(UnicodeError):
-            domain = domain.encode("idna").decode("ascii")
-    return f"{local.lower()}@{domain}"
+    local, _, domain = address.rpartition("@")
+    return f"{_fold(local)}@{wire_domain(_fold(domain))}"
+
+
+def wire_address(address: str) -> str:
+    """The address as mail servers take it: all ASCII where it can be, so that few mails need SMTPUTF8 (RFC 6531)."""
+    local, _, domain = address.rpartition("@")
+    return f"{local}@{wire_domain(_fold(domain))}" if local.isascii() else address
+
+
+def wire_domain(domain: str) -> str:
+    """The domain in A-labels; as it is where it has no such form."""
+    if domain.isascii():
+        return domain
+    try:
+        return idna.encode(domain, uts46=False).decode("ascii")
+    except UnicodeError:  # IDNAError is one
+        return domain
+
+
+# Not ASCII, but made so by NFC (Kelvin sign, Greek question mark, Greek varia): left as they are.
+_BECOMES_ASCII = re.compile("([\u212a\u037e\u1fef])")
+
+
+def _fold(text: str) -> str:
+    return "".join(
+        part if _BECOMES_ASCII.match(part) else unicodedata.normalize("NFC", part).lower()
+        for part in _BECOMES_ASCII.split(text)
+    )
 
 
 class AddressHasher:

@@ -11,7 +11,15 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, parseaddr
 
+from shared.kit.addresses import wire_address
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_LONGEST = 990  # octets of a line; RFC 5322, section 2.1.1 allows 998
+_LONGEST_NAME = 128  # characters; the library doesn't break a long word
+# The library decodes encoded words in values and writes out the line breaks that it finds in them (CVE-2024-6923's
+# cousin): `=?utf-8?q?a=0D=0ABcc:x?=` becomes a header.
+_NO_ENCODED_WORD = ("=?", "= ?")
 
 
 class UnsafeHeader(ValueError):
@@ -48,22 +56,27 @@ def compose(mail: Mail) -> bytes:
         **mail.headers,
     }
     for name, value in [*headers.items(), ("To", mail.recipient + mail.recipient_name), ("From", mail.sender)]:
-        if _CONTROL.search(value):
-            raise UnsafeHeader(name)
-    policy = SMTP if mail.recipient.isascii() else SMTPUTF8
+        if _CONTROL.search(value) or not _NAME.fullmatch(name):
+            raise UnsafeHeader(name if _NAME.fullmatch(name) else "name of a header")
+    recipient, sender = wire_address(mail.recipient), wire_address(envelope_address(mail.sender))
+    policy = SMTP if recipient.isascii() and sender.isascii() else SMTPUTF8
     message = EmailMessage(policy=policy.clone(max_line_length=78))
-    message["From"] = mail.sender
-    message["To"] = _address(mail.recipient_name, mail.recipient)
+    message["From"] = _address(parseaddr(mail.sender)[0], sender)
+    message["To"] = _address(mail.recipient_name, recipient)
     message["Date"] = format_datetime(mail.date)
-    for name, value in headers.items():
-        message[name] = value
+    headers = {name: value.replace(*_NO_ENCODED_WORD) for name, value in headers.items()}
+    plain = {name: value for name, value in headers.items() if value.isascii() and len(name) + len(value) < _LONGEST}
+    for name in headers.keys() - plain.keys():
+        message[name] = headers[name]
     message.set_content(mail.text, cte="quoted-printable")
     message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
-    return message.as_bytes()
+    # ASCII needs no library, whose folding writes a long `List-Id` as encoded words, which nobody decodes there.
+    return b"".join(f"{name}: {value}\r\n".encode() for name, value in plain.items()) + message.as_bytes()
 
 
 def _address(name: str, address: str) -> Address:
     local, _, domain = address.rpartition("@")
+    name = name.replace(*_NO_ENCODED_WORD)[:_LONGEST_NAME]
     return Address(display_name=name, username=local, domain=domain)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import aiosmtplib
 from prometheus_client import Counter, Histogram
 
+from shared.kit.addresses import wire_address
 from shared.kit.logging import get_logger
 from shared.kit.mail.servers import SmtpServer
 
@@ -18,6 +19,7 @@ log = get_logger(__name__)
 
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 60.0  # RFC 5321 section 4.5.3.2 allows minutes; an admin waits for this mail
+CLOSING = 421  # RFC 5321, section 3.8: the server closes the connection after this answer
 IDLE_SECONDS = 20.0  # servers close idle connections; one this old is not trusted with a message
 
 sent_messages = Counter("readmit_mail_messages_total", "Messages by how the server answered.", ["outcome"])
@@ -63,6 +65,7 @@ class Mailer:
         Raises:
             TemporaryFailure, PermanentFailure: it was not taken.
         """
+        sender, recipient = wire_address(sender), wire_address(recipient)
         async with self._slots:
             try:
                 client, server = await self._connection()
@@ -101,6 +104,8 @@ class Mailer:
             _, answer = await client.sendmail(sender, [recipient], message, mail_options=options)
         except aiosmtplib.SMTPRecipientsRefused as error:
             refusal = error.recipients[0]
+            if refusal.code == CLOSING:
+                client.close()
             await self._keep(client, server)
             raise _failure(refusal.code, refusal.message) from None
         except aiosmtplib.SMTPNotSupported:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.headerregistry import HeaderRegistry
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from shared.kit.mail.message import envelope_address
+from shared.kit.addresses import parse_address
+from shared.kit.mail.message import Mail, compose, envelope_address
 from shared.kit.mail.servers import SmtpServer, parse_smtp_urls
 
 
@@ -16,9 +19,19 @@ def _servers(value: object) -> object:
 
 
 def _from(value: object) -> object:
-    if isinstance(value, str) and ("@" not in envelope_address(value) or any(ord(c) < 32 for c in value)):
+    if isinstance(value, str) and not _is_one_mailbox(value):
         raise ValueError("must be an address such as 'Readmit <readmit@example.org>'")
     return value
+
+
+def _is_one_mailbox(value: str) -> bool:
+    try:
+        parse_address(envelope_address(value))
+        compose(Mail(value, "a@example.org", "", "", "", "<a@example.org>", datetime.fromtimestamp(0, UTC)))
+        addresses = getattr(HeaderRegistry()("From", value), "addresses", ())
+    except (ValueError, LookupError):
+        return False
+    return len(addresses) == 1 and addresses[0].addr_spec == envelope_address(value)
 
 
 class MailSettings(BaseModel):
