@@ -7,11 +7,15 @@ import hmac
 import re
 import unicodedata
 
+import email_validator
 import idna
-from email_validator import EmailNotValidError, validate_email
 
 from shared.kit.settings import KeyRing
 from shared.schemas.values import check_address
+
+# `.local` and `localhost` are where some organisations' mailboxes are; whether mail gets there is not looked up.
+# The library's documentation has its list changed in place.
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 MAX_LENGTH = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets (RFC 3696, erratum 1690)
 
@@ -35,8 +39,8 @@ def parse_address(text: str) -> str:
     if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in text):
         raise InvalidAddress("contains control characters")
     try:
-        checked = validate_email(text, check_deliverability=False, globally_deliverable=False)
-    except EmailNotValidError:
+        checked = email_validator.validate_email(text, check_deliverability=False, globally_deliverable=False)
+    except email_validator.EmailNotValidError:
         raise InvalidAddress("not an email address") from None
     # The validator maps look-alikes in passing: ﬁ to fi in a domain, the Kelvin sign to K. Reading an address must not
     # make it somebody else's (CVE-2019-19844).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.headerregistry import HeaderRegistry
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
@@ -28,7 +28,7 @@ def _is_one_mailbox(value: str) -> bool:
     try:
         parse_address(envelope_address(value))
         compose(Mail(value, "a@example.org", "", "", "", "<a@example.org>", datetime.fromtimestamp(0, UTC)))
-        addresses = getattr(HeaderRegistry()("From", value), "addresses", ())
+        addresses: tuple[Any, ...] = getattr(HeaderRegistry()("From", value), "addresses", ())
     except (ValueError, LookupError):
         return False
     return len(addresses) == 1 and addresses[0].addr_spec == envelope_address(value)
