@@ -1,0 +1,1 @@
+"""Audit: records every event in an append-only Merkle log, and answers what happened."""
