@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from deploy.demo.identity import credentials
+from shared.schemas.identity import IdentityEvent
+from shared.schemas.registry import decode
 from tests.integration.demo.stand import PLATFORM, Platform, Readmit
 
 
@@ -24,3 +27,6 @@ async def platform(prepared: Path, tmp_path: Path) -> AsyncIterator[Platform]:
     made = Platform(tmp_path / "demo", prepared, Readmit())
     yield made
     await made.browser.aclose()
+    # Whatever a test made the platform report, intake would take.
+    for event in [*made.reported(), *made.readmit.events]:
+        assert isinstance(decode(json.dumps(event).encode()), IdentityEvent)

@@ -16,6 +16,8 @@ from deploy.demo.organisation import ACCOUNTS, BY_ID, BY_ROLE
 from deploy.demo.seed import ANCHOR, HISTORY, LIVE_PREFIX, path
 from deploy.demo.seed.generator import generate, to_line
 from deploy.demo.seed.story import states
+from shared.schemas.identity import IdentityEvent
+from shared.schemas.registry import decode
 
 NOW = datetime(2027, 2, 18, 14, 7, 3, tzinfo=UTC)  # a Thursday
 
@@ -73,6 +75,12 @@ def test_envelopes_are_complete_and_ids_unique(history: list[dict[str, Any]]) ->
         if "ip" in event["data"]:
             ipaddress.ip_address(event["data"]["ip"])
         assert len(to_line(event).encode()) < 32 * 1024
+
+
+def test_the_published_models_take_every_event() -> None:
+    for line in HISTORY.read_bytes().splitlines():
+        event = decode(line)
+        assert isinstance(event, IdentityEvent), line
 
 
 def test_twenty_accounts_over_all_states() -> None:
