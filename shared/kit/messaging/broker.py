@@ -16,6 +16,9 @@ from shared.kit.settings import ServiceSettings
 log = get_logger(__name__)
 
 REQUEST_TIMEOUT_MS = 10_000  # shorter than the outbox lease, so that a hung send ends before its row is claimed again
+# A dead letter is the largest that we send: a record of 1 MiB with its key and headers in base64 beside it
+# (`max.message.bytes` of the dead letter topics). At aiokafka's 1 MiB it would be refused and tried for ever.
+MAX_REQUEST_BYTES = 2_097_152
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 
 
@@ -53,6 +56,7 @@ def create_broker(settings: ServiceSettings) -> KafkaBroker:
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         metadata_max_age_ms=10_000,  # new topics and partitions are seen within this
         acks="all",
+        max_request_size=MAX_REQUEST_BYTES,
         enable_idempotence=settings.kafka_enable_idempotence,
         allow_auto_create_topics=False,
         graceful_timeout=8.0,

@@ -94,8 +94,8 @@ class RecordConsumer:
 
     async def _on_record(self, record: Any) -> None:  # Any: FastDepends would validate anything more precise
         consumer = self.consumer
-        if consumer is None:
-            return
+        if consumer is None or self.stopping.is_set():
+            return  # stopping: what comes after a batch that was given up must not be committed past it
         self.busy = True
         records: list[Record] = [record]
         try:

@@ -18,6 +18,11 @@ SOURCE = "/readmit/dead-letters"
 TYPE = "readmit.dead-letter.v1"
 
 
+def _printable(text: str) -> str:
+    """The text without what JSONB or a header refuses: a reason must not be why a record can't be parked."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def park(unit: UnitOfWork, record: Record, *, group: str, reason: str) -> None:
     """Stages a record for its dead letter topic, with where it came from and why in the headers.
 
@@ -30,7 +35,7 @@ def park(unit: UnitOfWork, record: Record, *, group: str, reason: str) -> None:
         "readmit-dead-letter-partition": str(record.partition),
         "readmit-dead-letter-offset": str(record.offset),
         "readmit-dead-letter-group": group,
-        "readmit-dead-letter-reason": reason[:500],
+        "readmit-dead-letter-reason": _printable(reason)[:500],
         "readmit-dead-letter-key": base64.b64encode(record.key or b"").decode(),
         "readmit-dead-letter-headers": json.dumps(
             [[name, base64.b64encode(content or b"").decode()] for name, content in record.headers]

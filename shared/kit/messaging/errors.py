@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+import asyncpg
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -32,8 +33,11 @@ class AlreadyDone(Exception):
 
 
 # PostgreSQL error classes (appendix A): 08 connection, 40 rollback (deadlock, serialization), 53 resources, 55 object
-# in use, 57 operator intervention (shutdown), 58 system error.
-_TRANSIENT_STATES = ("08", "40", "53", "55", "57", "58")
+# in use, 57 operator intervention (shutdown), 58 system error; 25006 is a standby that was not promoted yet.
+_TRANSIENT_STATES = ("08", "25006", "40", "53", "55", "57", "58")
+# Wrong for every message, so no message's fault: credentials (28), no such database (3D), a table, column or permission
+# that a migration has not made yet. Parking would empty the topics into the dead letters within seconds.
+_DEPLOYMENT_STATES = ("28", "3D", "42P01", "42703", "42501")
 
 
 def classify(error: BaseException) -> Disposition:
@@ -46,12 +50,20 @@ def classify(error: BaseException) -> Disposition:
         return Disposition.RETRY
     if isinstance(error, DBAPIError):
         return _classify_database(error)
+    # As they are, and not in SQLAlchemy's wrapping, when connecting: "the database system is starting up".
+    if isinstance(error, asyncpg.InterfaceError) or (isinstance(error, asyncpg.PostgresError) and _passes(error)):
+        return Disposition.RETRY
     return Disposition.STOP
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether PostgreSQL will answer otherwise once somebody, or time, has mended it."""
+    return (getattr(error, "sqlstate", None) or "").startswith((*_TRANSIENT_STATES, *_DEPLOYMENT_STATES))
 
 
 def _classify_database(error: DBAPIError) -> Disposition:
     state = getattr(error.orig, "sqlstate", None) or ""
-    if error.connection_invalidated or state.startswith(_TRANSIENT_STATES):
+    if error.connection_invalidated or _passes(error.orig):
         return Disposition.RETRY
     if isinstance(error, IntegrityError | DataError) or state.startswith("22"):
         return Disposition.PARK

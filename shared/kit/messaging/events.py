@@ -99,15 +99,21 @@ class EventProcessor:
         self._database = database
         self._handlers = handlers
         self._pauses = pauses or Pauses()
+        self._bugs_in_a_row = 0  # records parked for an unforeseen error since one had its effect
 
     async def __call__(self, records: Sequence[Record]) -> None:
         error = await self._until_settled(records)
         if error is None:
+            self._bugs_in_a_row = 0
             return
         if len(records) > 1:
             for record in records:
                 await self([record])
             return
+        if classify(error) is Disposition.STOP:
+            # A brake: what fails for every record is a bad deployment, and must not empty the topics into dead letters.
+            await self._pause(self._pauses.after(self._bugs_in_a_row))
+            self._bugs_in_a_row += 1
         await self._park(records[0], error)
 
     async def _until_settled(self, records: Sequence[Record]) -> Exception | None:
@@ -119,7 +125,8 @@ class EventProcessor:
             except Exception as error:
                 disposition = classify(error)
                 if disposition is Disposition.IGNORE:
-                    return None
+                    # One event's effect is there already; the others of the batch were rolled back with it.
+                    return None if len(records) == 1 else error
                 if disposition is Disposition.PARK:
                     return error
                 if disposition is Disposition.STOP:

@@ -7,6 +7,12 @@ from typing import Any
 
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+
+from shared.kit.logging import get_logger
+
+log = get_logger(__name__)
 
 _TOPIC_EXISTS = 36  # Kafka protocol error code TOPIC_ALREADY_EXISTS
 
@@ -41,7 +47,8 @@ def _new_topic(name: str, item: dict[str, Any], defaults: dict[str, Any]) -> New
 async def apply_topics(
     bootstrap_servers: list[str], path: Path, *, replication_factor: int | None = None, **connection: Any
 ) -> list[str]:
-    """Creates the topics that are missing and adds partitions where there are too few. Idempotent.
+    """Creates the topics that are missing, adds partitions where there are too few, and sets their configuration to the
+    declared one (what is not declared goes back to the broker's default). Idempotent.
 
     Args:
         bootstrap_servers: brokers as `host:port`.
@@ -50,7 +57,7 @@ async def apply_topics(
         connection: security arguments of aiokafka's admin client.
 
     Returns:
-        What was done, a line a change.
+        What was done, a line a change; also what the broker can't do.
 
     Raises:
         TopicError: the cluster refused.
@@ -66,6 +73,7 @@ async def apply_topics(
         return [
             *await _create(admin, [topic for topic in declared if topic.name not in existing]),
             *await _grow(admin, [topic for topic in declared if topic.name in existing]),
+            *await _configure(admin, [topic for topic in declared if topic.name in existing]),
         ]
     finally:
         await admin.close()
@@ -90,6 +98,49 @@ async def _grow(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> list[str]
     grow = {
         name: NewPartitions(total_count=count) for name, count in wanted.items() if 0 < counts.get(name, count) < count
     }
-    if grow:
+    if not grow:
+        return []
+    try:
         await admin.create_partitions(grow)
+    except IncompatibleBrokerVersion:
+        return [f"{name} keeps {counts[name]} partitions: this broker can't add any" for name in grow]
+    except KafkaError as error:
+        raise TopicError(str(error)) from None
     return [f"grew {name} to {wanted[name]} partitions" for name in grow]
+
+
+async def _configure(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> list[str]:
+    if not topics:
+        return []
+    present = await _configurations(admin, topics)
+    changes = {
+        topic.name: topic.topic_configs
+        for topic in topics
+        # What can't be read is written again: the outcome is the same.
+        if present is None or not topic.topic_configs.items() <= present.get(topic.name, {}).items()
+    }
+    if not changes:
+        return []
+    try:
+        answers = await admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name, configs) for name, configs in changes.items()]
+        )
+    except IncompatibleBrokerVersion:
+        return [f"{name} keeps its configuration: this broker can't change it" for name in changes if present]
+    for answer in answers:
+        for code, message, _, name in answer.resources:
+            if code:
+                raise TopicError(f"the configuration of topic {name} was refused: {message or f'error {code}'}")
+    return [f"configured {name}" for name in changes if present is not None]
+
+
+async def _configurations(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> dict[str, dict[str, str]] | None:
+    """What the topics are configured to now; None where aiokafka can't read the broker's answer (hazard 18)."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
+    try:
+        answers = await admin.describe_configs(resources)
+        found = [resource for answer in answers for resource in answer.resources]
+        return {item[3]: {entry[0]: str(entry[1]) for entry in item[4]} for item in found if item[0] == 0}
+    except Exception as error:  # ValueError, IndexError, ConnectionError: whatever its parser stumbles over
+        log.info("topics.configuration_unreadable", error=type(error).__name__)
+        return None
