@@ -1,0 +1,1 @@
+"""PostgreSQL, Jinja2, gettext and SMTP behind the ports."""

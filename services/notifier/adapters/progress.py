@@ -1,0 +1,50 @@
+"""How far the consumer is with the identity platform's events."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.kit.messaging.consumer import RecordConsumer
+from shared.schemas.topics import Topic
+
+_IDENTITY = frozenset({Topic.IDENTITY_ACCOUNTS.value, Topic.IDENTITY_ACTIVITY.value})
+_SECONDS = 2.0
+# One more batch at most: what a busy platform has on its way at any moment.
+_BACKLOG = 500
+
+
+class ConsumerProgress:
+    """`ports.Progress`, of the partitions that this replica has."""
+
+    def __init__(self) -> None:
+        self.consumer: RecordConsumer | None = None
+        self._caught_up: frozenset[TopicPartition] = frozenset()
+
+    async def lag(self) -> int | None:
+        """Asks the broker."""
+        if self.consumer is None:
+            return None
+        try:
+            lags = await asyncio.wait_for(self.consumer.lag(), _SECONDS)
+        except (KafkaError, TimeoutError):
+            return None
+        return sum(lag for partition, lag in lags.items() if partition.topic in _IDENTITY)
+
+    async def catching_up(self) -> bool:
+        """Until the end was reached once after partitions were assigned, any lag counts; later only a large one."""
+        consumer = self.consumer.consumer if self.consumer else None
+        if consumer is None:
+            return False
+        assigned = frozenset(part for part in consumer.assignment() if part.topic in _IDENTITY)
+        if assigned <= self._caught_up:
+            # As of the last fetch: no round trip.
+            ends = {partition: consumer.highwater(partition) for partition in assigned}
+            behind = [end - await consumer.position(partition) for partition, end in ends.items() if end]
+            return bool(sum(behind) > _BACKLOG)
+        lag = await self.lag()
+        if lag == 0:
+            self._caught_up = assigned
+        return bool(lag)

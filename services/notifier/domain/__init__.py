@@ -1,0 +1,1 @@
+"""What notifier knows and decides, free of any framework."""

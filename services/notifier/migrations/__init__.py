@@ -1,0 +1,1 @@
+"""Alembic revisions; `shared.kit.db.migrate` runs them."""
