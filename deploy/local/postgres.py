@@ -24,11 +24,11 @@ _SUPERUSER = "readmit"
 _PASSWORD = "postgres_password"  # noqa: S105  the name of its file
 _LONGEST_SOCKET_FOLDER = 80  # bytes; sun_path takes 107 with "/.s.PGSQL.5432.lock" behind it
 
-# Five services with pools of about ten; small memory, since the whole demo should fit beside other work. Durability is
+# Five services with pools of 12 to 30; small memory, since the whole demo should fit beside other work. Durability is
 # never traded: what was answered 202 must survive a power cut here too.
 _PARAMETERS = {
     "listen_addresses": "",
-    "max_connections": "120",
+    "max_connections": "160",
     "shared_buffers": "48MB",
     "fsync": "on",
     "synchronous_commit": "on",

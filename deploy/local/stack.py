@@ -22,7 +22,7 @@ from deploy.local.secrets import Secrets, verifier_key
 from deploy.local.tools import Commands, Tools
 from shared.kit.mail.servers import parse_smtp_urls
 
-_START_LIMIT = 60.0  # seconds for one process; a cold machine with two cores needs about a quarter of it
+_START_LIMIT = 120.0  # seconds for one process; a busy machine may need several times the usual three
 _HTTP_SERVICES = ("intake", "recovery", "audit")
 
 
