@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx
 from joserfc.errors import JoseError
-from joserfc.jwk import JWKRegistry, Key, RSAKey
+from joserfc.jwk import JWKRegistry, Key
+from joserfc.util import base64_to_int
 
 from shared.kit.logging import get_logger
 
@@ -143,10 +144,10 @@ def _import(item: Any) -> Key | None:
         # `oct` never: a secret does not belong in a published key set, and an HMAC key verifies nothing here.
         if item["kty"] not in {"RSA", "EC", "OKP"} or item.get("use", "sig") != "sig":
             return None
-        key = JWKRegistry.import_key(item)
-        if isinstance(key, RSAKey) and key.public_key.key_size < LEAST_RSA_BITS:
+        if item["kty"] == "RSA" and base64_to_int(item["n"]).bit_length() < LEAST_RSA_BITS:
             log.warning("auth.key_too_small")
             return None
+        key = JWKRegistry.import_key(item)
     except _UNREADABLE as error:
         log.warning("auth.key_unreadable", error=type(error).__name__)
         return None
