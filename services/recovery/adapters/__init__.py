@@ -1,0 +1,1 @@
+"""The outside of recovery: PostgreSQL, enrichment, grants, mail."""

@@ -1,0 +1,1 @@
+"""HTTP: the administrators' interface, the public one, and the pages of both."""

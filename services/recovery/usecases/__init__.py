@@ -1,0 +1,1 @@
+"""What recovery does, one module each, over the ports."""

@@ -1,0 +1,60 @@
+"""Saying what happened: the event for everybody, and the line in the account's own log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.recovery.domain.actions import Action
+from services.recovery.ports import Activity, Transaction
+from shared.kit.clock import Clock, NewId
+from shared.schemas.action import service_actor
+from shared.schemas.envelope import Event
+from shared.schemas.recovery import ActionCancelled, ActionCancelledData, RecoveryData
+
+SOURCE = "/readmit/recovery"
+SERVICE = service_actor("recovery")
+
+
+class Chronicle:
+    """Writes both in the caller's transaction."""
+
+    def __init__(self, clock: Clock, new_id: NewId) -> None:
+        self._clock = clock
+        self._new_id = new_id
+
+    async def record(self, tx: Transaction, kind: type[Event[Any]], data: RecoveryData, *, key: str) -> None:
+        """Publishes the event. `key` is the account's id, or the keyed hash of an address."""
+        event = kind(id=self._new_id(), source=SOURCE, time=self._clock(), subject=data.subject, data=data)  # type: ignore[call-arg]
+        tx.publish(event, key=key)
+        if data.subject is None:
+            return
+        line = Activity(
+            account_id=data.subject,
+            at=event.time,
+            type=event.type,
+            outcome=data.outcome.value,
+            actor=data.actor,
+            on_behalf_of=data.on_behalf_of,
+            reason=data.reason,
+            details=getattr(data, "details", None),
+            reference_id=data.reference_id,
+            ip=data.ip,
+        )
+        await tx.activity.add([line])
+
+    async def cancelled(self, tx: Transaction, action: Action, reason: str, *, actor: str = SERVICE) -> None:
+        """Records that an action was ended before it was used."""
+        data = ActionCancelledData(**common(action, actor), reason=reason)
+        await self.record(tx, ActionCancelled, data, key=action.account_id)
+
+
+def common(action: Action, actor: str) -> dict[str, Any]:
+    """What all events of an action share."""
+    return {
+        "reference_id": action.reference_id,
+        "actor": actor,
+        "on_behalf_of": action.on_behalf_of,
+        "subject": action.account_id,
+        "action_id": action.action_id,
+        "kind": action.kind,
+    }
