@@ -27,12 +27,13 @@ LONGEST_WAIT = timedelta(seconds=1.2)
 """For events that are on their way: with the way to the broker and back less than the 2 s of contract section 4."""
 _STEP = 0.05  # seconds between two looks while something is known to wait
 _BUSY_FOR = 2.0  # seconds of such looks after the last request was put aside
+_AFTER_FAILURE = timedelta(seconds=10)
 _ROUND = 5.0  # seconds between two looks otherwise: for what a process that died left behind
 
-# SKIP LOCKED: replicas share the work.
+# One at a time: what is wrong with one request must not keep the others. SKIP LOCKED: replicas share the work.
 _DUE = text("""
     SELECT source, event_id, event, waiting_since FROM waiting_requests WHERE due_at <= :now
-    ORDER BY due_at LIMIT 20 FOR UPDATE SKIP LOCKED
+    ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 _DONE = text("DELETE FROM waiting_requests WHERE source = :source AND event_id = :event_id")
 _POSTPONE = text("UPDATE waiting_requests SET due_at = :due_at WHERE source = :source AND event_id = :event_id")
@@ -79,8 +80,7 @@ class WaitingRequests:
                 while await self.work_off():
                     pass
             except Exception as error:
-                report = log.error if classify(error) is Disposition.STOP else log.warning
-                report("waiting_requests.failed", error=type(error).__name__)
+                log.warning("waiting_requests.unreachable", error=type(error).__name__)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -93,28 +93,42 @@ class WaitingRequests:
         except TimeoutError:
             return
 
-    async def work_off(self) -> int:
-        """Enriches what is due, in one transaction each time; returns how many requests it did."""
+    async def work_off(self) -> bool:
+        """Enriches the request that is due first; False when none is."""
         now = self._clock()
-        async with self._database.begin() as unit:
-            rows = list((await unit.connection.execute(_DUE, {"now": now})).all())
-            if not rows:
-                return 0
-            fresh = await self._is_fresh()
-            done = [row for row in rows if fresh or now - row.waiting_since >= LONGEST_WAIT]
-            for row in rows:
-                await self._settle(row, unit, now=now, done=row in done)
-            return len(done)
+        failed: Row[Any] | None = None
+        try:
+            async with self._database.begin() as unit:
+                row = (await unit.connection.execute(_DUE, {"now": now})).first()
+                if row is None:
+                    return False
+                failed = row
+                await self._settle(row, unit, now)
+        except Exception as error:
+            if failed is None:
+                raise
+            await self._set_aside(failed, error)
+        return True
 
-    async def _settle(self, row: Row[Any], unit: UnitOfWork, *, now: datetime, done: bool) -> None:
-        place = {"source": row.source, "event_id": row.event_id}
-        if not done:
-            await unit.connection.execute(_POSTPONE, {**place, "due_at": now + PATIENCE})
+    async def _settle(self, row: Row[Any], unit: UnitOfWork, now: datetime) -> None:
+        if now - row.waiting_since < LONGEST_WAIT and not await self._is_fresh():
+            await unit.connection.execute(_POSTPONE, _place(row, due_at=now + PATIENCE))
             self.wake()
             return
         request = decode(bytes(row.event))
         assert isinstance(request, AssistanceRequested), "only these are put aside"
         with trace(request.traceparent):
             await self._enrich.after_waiting(request, self._facts_of(unit), PostgresEnrichments(unit))
-        await unit.connection.execute(_DONE, place)
+        await unit.connection.execute(_DONE, _place(row))
         waited_requests.inc()
+
+    async def _set_aside(self, row: Row[Any], error: Exception) -> None:
+        """Keeps a request that can't be enriched, for a later try: it was accepted, so it is never dropped."""
+        report = log.error if classify(error) is not Disposition.RETRY else log.warning
+        report("waiting_request.failed", event_id=row.event_id, error=type(error).__name__)
+        async with self._database.begin() as unit:
+            await unit.connection.execute(_POSTPONE, _place(row, due_at=self._clock() + _AFTER_FAILURE))
+
+
+def _place(row: Row[Any], **more: Any) -> dict[str, Any]:
+    return {"source": row.source, "event_id": row.event_id, **more}

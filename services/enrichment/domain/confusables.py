@@ -60,9 +60,9 @@ def skeleton(address: str) -> str:
 
 # Scripts that are written together in one word (UTS 39, section 5.1: the augmented sets for Japanese, Korean, Chinese).
 _TOGETHER = (
-    frozenset({"CJK", "HIRAGANA", "KATAKANA"}),
-    frozenset({"CJK", "HANGUL"}),
-    frozenset({"CJK", "BOPOMOFO"}),
+    frozenset({"HAN", "HIRAGANA", "KATAKANA"}),
+    frozenset({"HAN", "HANGUL"}),
+    frozenset({"HAN", "BOPOMOFO"}),
 )
 
 
@@ -89,7 +89,8 @@ def _script(character: str) -> str | None:
     if not character.isalpha():
         return None
     name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "")
-    return name.partition(" ")[0].partition("-")[0] or None
+    script = name.partition(" ")[0].partition("-")[0]
+    return "HAN" if script == "CJK" else script or None
 
 
 def _unicode_domain(domain: str) -> str:

@@ -12,9 +12,10 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
+from services.enrichment.domain.address_kind import in_words
 from services.enrichment.domain.origin import Origin, location_key, location_label
 from services.enrichment.domain.versions import version_of
-from shared.schemas.enrichment import SigninSeen
+from shared.schemas.enrichment import AddressKind, SigninSeen
 from shared.schemas.envelope import Event
 from shared.schemas.identity import SigninFailed, SigninSucceeded
 
@@ -135,6 +136,8 @@ def _seen_of(event: SigninSucceeded, origin: Origin, version: str) -> Iterable[t
     yield SeenKind.PREFIX, origin.prefix, one(origin.prefix)
     yield SeenKind.NETWORK, origin.network_key, one(origin.network_label)
     location = origin.location
+    if origin.kind is not AddressKind.PUBLIC:
+        yield SeenKind.LOCATION, f"-/{origin.kind}", one(in_words(origin.kind))
     if location is None or (key := location_key(location)) is None:
         return
     place = one(location_label(location))

@@ -102,7 +102,7 @@ def failed(
     email: str | None = None,
     id: str | None = None,  # noqa: A002
 ) -> SigninFailed:
-    data = SigninFailedData(account_id=account_id, email=email, ip=ip, failure=failure)  # type: ignore[arg-type]
+    data = SigninFailedData(account_id=account_id, email=email, ip=ip, failure=failure)
     return SigninFailed(**_envelope(at, id, account_id), data=data)
 
 
@@ -123,7 +123,7 @@ def two_factor_changed(
     *,
     id: str | None = None,  # noqa: A002
 ) -> TwoFactorChanged:
-    data = TwoFactorChangedData(account_id=account_id, change=change)  # type: ignore[arg-type]
+    data = TwoFactorChangedData(account_id=account_id, change=change)
     return TwoFactorChanged(**_envelope(at, id, account_id), data=data)
 
 
@@ -135,7 +135,7 @@ def backup_codes_changed(
     *,
     id: str | None = None,  # noqa: A002
 ) -> BackupCodesChanged:
-    data = BackupCodesChangedData(account_id=account_id, change=change, unused=unused)  # type: ignore[arg-type]
+    data = BackupCodesChangedData(account_id=account_id, change=change, unused=unused)
     return BackupCodesChanged(**_envelope(at, id, account_id), data=data)
 
 
@@ -177,7 +177,7 @@ def asked(email: str, at: datetime = NOW, ip: str = BERLIN, **changes: Any) -> A
 
 
 def suppressed(email: str, at: datetime = NOW, ip: str = BERLIN) -> AssistanceSuppressed:
-    data = AssistanceSuppressedData(**_request_data(email, at, ip), reason="address-limit")  # type: ignore[arg-type]
+    data = AssistanceSuppressedData(**_request_data(email, at, ip), reason="address-limit")
     return AssistanceSuppressed(**_envelope(at, None), data=data)
 
 
