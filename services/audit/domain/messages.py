@@ -143,11 +143,11 @@ def _of_known(event: Event[Any], message: Message) -> Facts:
         outcome = Outcome.SUCCESS.value
     elif isinstance(event, SigninFailed):
         outcome, reason = Outcome.FAILURE.value, event.data.failure.value
-    texts = list(_texts(document))
-    emails = frozenset(_emails(texts))
     hashes = frozenset(value for value in (document.get("email_hash"),) if value)
     paths = {path[1:] for path in personal_paths(type(event)) if path[0] == "data"}
     clear = {name: value for name, value in without(document, paths).items() if name not in COMMON}
+    # Only of personal members: a Message-ID looks like an address as well.
+    texts = sorted(set(_texts(document)) - set(_texts(clear)))
     accounts, addresses, address_hashes = _persons(event, document, subject)
     return Facts(
         source=event.source,
@@ -165,7 +165,7 @@ def _of_known(event: Event[Any], message: Message) -> Facts:
         accounts=accounts,
         addresses=addresses,
         address_hashes=address_hashes,
-        emails=emails,
+        emails=frozenset(_emails(texts)),
         email_hashes=hashes,
         ips=frozenset(_ips(texts)),
         owned=_owned(event),
