@@ -54,9 +54,11 @@ class EventSender:
             await self._wait()
 
     async def _wait(self) -> None:
-        # The time limit is for what another process put there.
+        # The time limit is for what another process put there. Not `wait_for`: before Python 3.12 it could swallow a
+        # cancellation that came together with its time limit, and the process would not end.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), _LONGEST_PAUSE)
+            async with asyncio.timeout(_LONGEST_PAUSE):
+                await self._wake.wait()
 
     async def _send_batch(self) -> bool:
         """Send what is there; returns whether there was anything."""

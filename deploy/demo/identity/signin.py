@@ -6,6 +6,7 @@ An attempt is counted before it is made, so that many at once get no more tries 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ from deploy.demo.identity.sessions import Session, Stage
 
 MAX_FAILURES = 5
 WINDOW_SECONDS = 15 * 60
-# RFC 5321's limit of an address; longer ones, or ones with control characters, are reported to nobody.
+# RFC 5321's limit of an address, and the form of one that can be somebody's (RFC 5322's dot-atom at a host name, with
+# RFC 6531's other letters). What people type and is none is reported to nobody.
 _LONGEST_EMAIL = 254
+_ATOM = r"[^\s@.,:;()<>\[\]\\\"]+"
+_LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
+_EMAIL = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ class SignIn:
             report(db, "signin-failed", {"account_id": account_id, **client.facts(), "failure": failure})
 
     def _unknown(self, email: str, client: Client) -> None:
-        if "@" not in email or len(email) > _LONGEST_EMAIL or not email.isprintable() or " " in email:
+        if len(email) > _LONGEST_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
             return
         with self._database.transaction() as db:
             report(db, "signin-failed", {"email": email, **client.facts(), "failure": "unknown-account"})

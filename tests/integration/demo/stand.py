@@ -116,8 +116,13 @@ class Platform:
             audience=PLATFORM, client_id=CLIENT_ID, client_secret=CLIENT_SECRET,
         )  # fmt: skip
         self.tokens, self.people = credentials(folder, PLATFORM)
-        self.app: Starlette = create_app(self.settings, httpx.MockTransport(readmit.handle))
+        self.app: Starlette
+        self.restart()
         self.browser = self.new_browser()
+
+    def restart(self) -> None:
+        """A new application on the same folder; its lifespan is the test's to run."""
+        self.app = create_app(self.settings, httpx.MockTransport(self.readmit.handle))
 
     def new_browser(self, **headers: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=PLATFORM, headers=headers)
