@@ -25,6 +25,7 @@ from shared.kit.messaging.watchdog import ConsumerWatchdog
 from shared.kit.settings import ServiceSettings
 
 VERSION = "0.1.0"
+OUTBOX_CONNECTIONS = 24  # a ceiling: queues of a relay (3 connections) and mail senders (9 each); opened as they start
 STOP_SECONDS = 8  # HTTP requests in flight at SIGTERM get this long; with the rest it stays under 10 s
 
 log = get_logger(__name__)
@@ -44,6 +45,7 @@ class Plumbing:
 
     settings: ServiceSettings
     engine: AsyncEngine
+    outbox_engine: AsyncEngine
     database: Database
     outbox: OutboxBroker
     kafka: KafkaBroker
@@ -60,10 +62,17 @@ class Plumbing:
             pool_size=settings.database_pool_size,
             application_name=f"readmit-{settings.service}",
         )
-        outbox = create_outbox(engine)
+        # The outbox holds a connection for each of its loops and workers as long as it runs; from the same pool they
+        # would leave none for the rest of the service.
+        outbox_engine = create_engine(
+            settings.database_url,
+            pool_size=OUTBOX_CONNECTIONS,
+            application_name=f"readmit-{settings.service}-outbox",
+        )
+        outbox = create_outbox(outbox_engine)
         kafka = create_broker(settings)
         register_relay(outbox, kafka, engine)
-        return cls(settings, engine, Database(engine, outbox), outbox, kafka, KafkaLink(kafka))
+        return cls(settings, engine, outbox_engine, Database(engine, outbox), outbox, kafka, KafkaLink(kafka))
 
     def consume(self, consumer: RecordConsumer, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
         """Adds a consumer group over the given topics."""
@@ -90,6 +99,7 @@ class Plumbing:
                 await component.stop()
             await self.outbox.stop()
             await self.link.stop()
+            await self.outbox_engine.dispose()
             await self.engine.dispose()
             log.info("service.stopped")
 
