@@ -46,7 +46,7 @@ async def _until_written(write: Callable[[], Awaitable[Result]]) -> Result:
             if classify(error) is not Disposition.RETRY:
                 raise
             if loop.time() + pause > end:
-                log.warning("database.unavailable", exc_info=error)
+                log.warning("database.unavailable", error=type(error).__name__)
                 raise NotDurable from error
         await asyncio.sleep(pause)
         pause *= 2
@@ -54,4 +54,4 @@ async def _until_written(write: Callable[[], Awaitable[Result]]) -> Result:
 
 def _forget(task: asyncio.Future[Result]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("database.write_failed_late", exc_info=error)
+        log.warning("database.write_failed_late", error=type(error).__name__)

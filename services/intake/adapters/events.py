@@ -30,6 +30,9 @@ class EventStore:
             publications.append(_publication(event, key))
             if number % _EVENTS_A_TURN == 0:
                 await asyncio.sleep(0)
+        # Two batches that share events wait for one another's rows: in one order, lest they wait for ever. Nobody
+        # downstream relies on the order of events.
+        publications.sort(key=lambda publication: (publication.source, publication.event_id))
         await durably(partial(self._write, publications))
 
     async def _write(self, publications: Sequence[Publication]) -> None:

@@ -37,7 +37,7 @@ class Housekeeping:
             try:
                 await self.forget_expired_keys()
             except Exception as error:
-                log.warning("housekeeping.failed", exc_info=error)
+                log.warning("housekeeping.failed", error=type(error).__name__)
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def forget_expired_keys(self) -> None:

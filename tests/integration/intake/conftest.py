@@ -74,6 +74,8 @@ class Intake:
     servers: list[str]
     issuer: Issuer
     clock: Clock
+    stop: Callable[[], Awaitable[None]]
+    """As SIGTERM does; otherwise it stops with the test."""
     _clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     def client(self, address: str = "203.0.113.7", **headers: str) -> httpx.AsyncClient:
@@ -119,9 +121,9 @@ def settings_of(database_url: str, servers: list[str], jwks: Path, **changes: st
     )
 
 
-@pytest.fixture
-def issuer(tmp_path: Path) -> Issuer:
-    return Issuer(tmp_path)
+@pytest.fixture(scope="session")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    return Issuer(tmp_path_factory.mktemp("issuer"))
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -129,12 +131,20 @@ async def topics(kafka_servers: list[str]) -> None:
     await apply_topics(kafka_servers, TOPICS)
 
 
-@pytest_asyncio.fixture(scope="session")
-async def template_url(postgres_engine: PostgresEngine) -> str:
-    """A migrated database of which each test gets a copy."""
-    url = await postgres_engine.create("intake_template")
-    await migrate_async("intake", url)
-    return url
+async def _start(stack: AsyncExitStack, settings: IntakeSettings, servers: list[str], issuer: Issuer) -> Intake:
+    await migrate_async("intake", settings.database_url)
+    clock = Clock()
+    app = bootstrap(settings, clock=clock)
+    own = await stack.enter_async_context(AsyncExitStack())
+    await own.enter_async_context(app.router.lifespan_context(app))
+    intake = Intake(app, settings.database_url, servers, issuer, clock, own.aclose)
+    stack.push_async_callback(_close, intake)
+    return intake
+
+
+async def _close(intake: Intake) -> None:
+    for client in intake._clients:
+        await client.aclose()
 
 
 @pytest_asyncio.fixture
@@ -146,23 +156,22 @@ async def start_intake(
 
         async def start(*, servers: list[str] | None = None, database_url: str | None = None, **changes: str) -> Intake:
             url = database_url or await postgres_engine.create("intake")
-            await migrate_async("intake", url)
             settings = settings_of(url, servers or kafka_servers, issuer.jwks, **{**LIMITS_OFF, **changes})
-            clock = Clock()
-            app = bootstrap(settings, clock=clock)
-            await stack.enter_async_context(app.router.lifespan_context(app))
-            intake = Intake(app, url, servers or kafka_servers, issuer, clock)
-            stack.push_async_callback(_close, intake)
-            return intake
+            return await _start(stack, settings, servers or kafka_servers, issuer)
 
         yield start
-
-
-async def _close(intake: Intake) -> None:
-    for client in intake._clients:
-        await client.aclose()
 
 
 @pytest_asyncio.fixture
 async def intake(start_intake: StartIntake) -> Intake:
     return await start_intake()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def shared_intake(
+    postgres_engine: PostgresEngine, kafka_servers: list[str], topics: None, issuer: Issuer
+) -> AsyncIterator[Intake]:
+    """One intake for all tests that leave nothing behind in it: of what is refused, nothing may be."""
+    async with AsyncExitStack() as stack:
+        settings = settings_of(await postgres_engine.create("intake"), kafka_servers, issuer.jwks, **LIMITS_OFF)
+        yield await _start(stack, settings, kafka_servers, issuer)
