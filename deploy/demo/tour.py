@@ -52,9 +52,9 @@ call() {{ role=$1; shift; curl -sS -H "Authorization: Bearer $(ready "tokens.$ro
 json='Content-Type: application/json'
 
 # Ask for Erin, from a place that is new for her, and keep the reference ID.
-call platform "$(ready urls.intake)/v1/assistance-requests" -H "$json" \\
-  -d '{{"email": "{erin[email]}", "issue": "lost-2fa", "client": {{"ip": "{new_place}", "user_agent": "curl"}}}}' \\
-  | tee /dev/stderr | python3 -c 'import json, sys; print(json.load(sys.stdin)["reference_id"])' > reference.txt
+call platform "$(ready urls.intake)/v1/assistance-requests" -H "$json" -o request.json \\
+  -d '{{"email": "{erin[email]}", "issue": "lost-2fa", "client": {{"ip": "{new_place}", "user_agent": "curl"}}}}'
+cat request.json; reference=$(python3 -c 'import json; print(json.load(open("request.json"))["reference_id"])')
 
 # The message that an administrator got, a moment later.
 sleep 1; curl -sS "$(ready urls.mailbox)/api/v1/search?query=to:{admin_address}&limit=1" | python3 -m json.tool
@@ -63,17 +63,17 @@ sleep 1; curl -sS "$(ready urls.mailbox)/api/v1/search?query=to:{admin_address}&
 call expert "$(ready urls.recovery)/v1/accounts/{erin[account_id]}" | python3 -m json.tool
 
 # What may be given as a reason; then the recovery code, for the first of them.
-call expert "$(ready urls.recovery)/v1/reasons" | tee /dev/stderr \\
-  | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["code"])' > reason.txt
+call expert "$(ready urls.recovery)/v1/reasons" -o reasons.json
+cat reasons.json; reason=$(python3 -c 'import json; print(json.load(open("reasons.json"))[0]["code"])')
 call expert "$(ready urls.recovery)/v1/accounts/{erin[account_id]}/recovery-codes" -H "$json" \\
-  -d "{{\\"reason\\": \\"$(cat reason.txt)\\", \\"reference_id\\": \\"$(cat reference.txt)\\"}}"
+  -d "{{\\"reason\\": \\"$reason\\", \\"reference_id\\": \\"$reference\\"}}"
 
 # The same by somebody without the permission: 403.
 call no_permission "$(ready urls.recovery)/v1/accounts/{erin[account_id]}/recovery-codes" -H "$json" \\
-  -d "{{\\"reason\\": \\"$(cat reason.txt)\\"}}"
+  -d "{{\\"reason\\": \\"$reason\\"}}"
 
 # The whole story, as the compliance team reads it.
-call auditor "$(ready urls.audit)/v1/references/$(cat reference.txt)" | python3 -m json.tool
+call auditor "$(ready urls.audit)/v1/references/$reference" | python3 -m json.tool
 """
 
 
