@@ -7,7 +7,7 @@ import base64
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
+from services.audit.adapters.writer import PostgresLog
 from services.audit.bootstrap import bootstrap
+from services.audit.domain.notes import CheckpointSigner
+from services.audit.domain.persons import KeyedHashes
+from services.audit.domain.sealing import KeyWrapper
 from services.audit.settings import AuditSettings
+from services.audit.usecases.append_records import AppendRecords
 from shared.kit.db.migrate import migrate_async
 from shared.kit.messaging.events import Pauses
+from shared.kit.service import Plumbing
 from tests.engines import PostgresEngine
 
 GOLDEN = Path(__file__).parents[2] / "contract" / "schemas" / "golden"
@@ -147,7 +153,7 @@ class Audit:
 
     async def send(self, *values: bytes | None, topic: str | None = None) -> None:
         for value in values:
-            await self.producer.send_and_wait(topic or self.topic, value, partition=0)
+            await self.producer.send_and_wait(topic or self.topic, value, key=b"k", partition=0)
 
     async def get(self, path: str, **params: str | int) -> httpx.Response:
         return await self.client.get(path, params=params)
@@ -238,4 +244,21 @@ async def audit(run_audit: Callable[[], Any]) -> AsyncIterator[Audit]:
         yield running
 
 
-Sender = Callable[..., Awaitable[None]]
+@asynccontextmanager
+async def appender(settings: AuditSettings) -> AsyncIterator[AppendRecords]:
+    """A writer of the log without a consumer before it."""
+    plumbing = Plumbing.build(settings)
+    wrapper = KeyWrapper(settings.audit_subject_key.keys)
+    signer = CheckpointSigner(settings.audit_origin, settings.audit_signing_key.blocks)
+    try:
+        yield AppendRecords(PostgresLog(plumbing.database, wrapper), KeyedHashes(settings.hash_key), signer)
+    finally:
+        await plumbing.engine.dispose()
+
+
+@pytest.fixture
+def postgres_superuser_url(postgres_engine: PostgresEngine, databases: Databases) -> str:
+    """The audit database as the superuser sees it."""
+    name = databases.owner_url.partition("?")[0].rsplit("/", 1)[1]
+    base, _, query = postgres_engine.admin_url.partition("?")
+    return f"{base.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")

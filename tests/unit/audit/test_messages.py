@@ -43,7 +43,6 @@ def facts_of(event_type: str, **data: Any) -> Facts:
 def test_nothing_personal_is_in_the_clear(event_type: str) -> None:
     facts = read(message(EVENTS[event_type]))
     clear = json.dumps(facts.clear)
-    assert "message_id" in clear or "@" not in clear
     assert not [email for email in facts.emails if email in clear]
     assert facts.type == event_type
     assert not [word for word in PERSONAL if word in clear]
