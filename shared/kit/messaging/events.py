@@ -142,7 +142,8 @@ class EventProcessor:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self.stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` may swallow a cancellation on 3.11
+                await self.stopping.wait()
         except TimeoutError:
             return
         raise Stopping

@@ -53,7 +53,8 @@ class ConsumerWatchdog:
         while True:
             await asyncio.sleep(self._check_seconds)
             with suppress(KafkaError, OSError, TimeoutError):  # without a broker nobody is deaf
-                await asyncio.wait_for(self.check(), self._check_seconds)
+                async with asyncio.timeout(self._check_seconds):  # `wait_for` may swallow a cancellation on 3.11
+                    await self.check()
 
     async def check(self) -> None:
         """Looks once; `deaf` then answers from what was seen."""
