@@ -92,6 +92,6 @@ async def test_keys_are_kept_as_hashes(intake: Intake) -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "ключ", "k" * 256])
 async def test_a_malformed_key_is_422(shared_intake: Intake, key: str) -> None:
-    answer = await shared_intake.client().post(PATH, json=REQUEST, headers=[("Idempotency-Key", key.encode())])
+    answer = await shared_intake.client().post(PATH, json=REQUEST, headers=[(b"Idempotency-Key", key.encode())])
     assert answer.status_code == 422
     assert await shared_intake.rows("SELECT 1 FROM ledger") == []

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
@@ -88,15 +89,15 @@ async def test_a_request_is_one_round_trip_whatever_becomes_of_it(postgres_engin
     async with wire_to(url) as wire:
         engine = create_engine(wire.url, pool_size=4, application_name="round trips")
         store = RequestStore(engine)
-        kinds = {"told": {}, "suppressed": {"suppressed": True}, "with a key": {"key": "k0"}}
+        kinds: dict[str, dict[str, Any]] = {"told": {}, "suppressed": {"suppressed": True}, "with a key": {"key": "k0"}}
         for number, kind in enumerate(kinds.values()):
-            await store.record(entry(number, **kind))  # type: ignore[arg-type]
+            await store.record(entry(number, **kind))
         numbers = iter(range(10, 1000))
         for name, kind in kinds.items():
             before = wire.syncs
             for number in numbers:
                 changed = {**kind, "key": f"k{number}"} if "key" in kind else kind
-                await store.record(entry(number, **changed))  # type: ignore[arg-type]
+                await store.record(entry(number, **changed))
                 if number % 10 == 9:
                     break
             assert wire.syncs - before == 10, name

@@ -142,7 +142,7 @@ async def test_what_a_network_is_refused_does_not_use_up_the_total() -> None:
     """One network could shut everybody out otherwise."""
     refused: list[tuple[ThrottlingLimit, IpNetwork]] = []
 
-    def note(limit: ThrottlingLimit, _: IpAddress, network: IpNetwork, __: str) -> None:
+    def note(limit: ThrottlingLimit, address: IpAddress, network: IpNetwork, actor: str) -> None:
         refused.append((limit, network))
 
     admit = AdmitRequest(limits(Clock(), network="2 per minute", total="5 per minute"), note)
