@@ -280,8 +280,9 @@ async def _tables(stack: Stack) -> dict[str, bytes]:
         connection = await asyncpg.connect(url)
         try:
             tables = await connection.fetch(
-                "SELECT schemaname, tablename FROM pg_tables "
-                "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+                "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition "  # a partition is read through its parent
+                "AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
             )
             for schema, table in tables:
                 chunks: list[bytes] = []
@@ -289,7 +290,7 @@ async def _tables(stack: Stack) -> dict[str, bytes]:
                 async def keep(chunk: bytes, into: list[bytes] = chunks) -> None:
                     into.append(chunk)
 
-                await connection.copy_from_table(table, schema_name=schema, output=keep, format="binary")
+                await connection.copy_from_query(f"SELECT * FROM {schema}.{table}", output=keep, format="binary")
                 found[f"table {service}.{table}"] = b"".join(chunks)
         finally:
             await connection.close()
