@@ -179,7 +179,8 @@ async def test_stopping_says_goodbye() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"a\n.\nMAIL FROM:<x@evil.example>", b"a\r.\rRCPT", b"a\r\n.\r\nRSET", b"a\n.\r\nRSET", b"a\r\n.\nRSET", b".", b"..",
+    [b"a\n.\nMAIL FROM:<x@evil.example>", b"a\r.\rRCPT", b"a\r\n.\r\nRSET", b"a\n.\r\nRSET", b"a\r\n.\nRSET", b".",
+    b"..",
      b".\r\n.\r\n.", b"a\r.\nb", b"\n.\n"],
     ids=repr,
 )  # fmt: skip
