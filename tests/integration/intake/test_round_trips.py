@@ -66,6 +66,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await reader.read(65_536):
         writer.write(data)
         await writer.drain()
+    writer.close()  # a client that has said goodbye waits for the server to hang up
 
 
 def entry(number: int, *, suppressed: bool = False, key: str | None = None) -> Entry:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.intake.routes.event_bodies import MAX_EVENT, MAX_EVENTS, split_batch
@@ -18,6 +18,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(values, max_size=8), st.sampled_from([None, 2]), st.booleans())
 def test_the_parts_are_the_whole(items: list[Any], indent: int | None, ascii_only: bool) -> None:
     text = f" \n{json.dumps(items, indent=indent, ensure_ascii=ascii_only)}\t\r\n"
