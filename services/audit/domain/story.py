@@ -181,7 +181,7 @@ def _lookup(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def is_unbroken(records: Sequence[Opened]) -> bool:
     """Whether the records of one reference are all there: numbered from 0, each naming the leaf before it."""
     previous = None
-    for number, record in enumerate(records):
+    for number, record in enumerate(sorted(records, key=lambda record: record.index)):
         chain = record.entry.get("chain", {})
         if chain.get("index") != number or chain.get("previous") != previous:
             return False

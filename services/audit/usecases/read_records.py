@@ -64,12 +64,15 @@ class ReadRecords:
         return Page(records, self._cursors.seal(more, query) if more is not None else None, place.size)
 
     async def story(self, reference_id: str, reader: Reader) -> list[Opened]:
-        """Every record of one reference, in order; none for a reference that no record has."""
+        """Every record of one reference, as it happened; none for a reference that no record has.
+
+        Topics overtake one another on their way into the log, so that its order is not quite that of the events.
+        """
         async with self._archive.reading() as reading:
             records = await self._open(reading, await reading.by_reference(reference_id))
             # In the query and not as the event's own reference: reading a story must not lengthen it.
             self._record(reading, reader, f"ref:{reference_id}", len(records))
-        return records
+        return sorted(records, key=lambda record: (record.entry["occurred_at"], record.index))
 
     async def one(self, index: int, reader: Reader) -> Opened | None:
         """A single record, or None."""

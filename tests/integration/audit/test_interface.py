@@ -97,6 +97,15 @@ async def test_a_reference_tells_its_whole_story_in_order(audit: Audit) -> None:
     assert (await audit.get("/v1/references/RA-0000-0000-0")).status_code == 404
 
 
+async def test_a_story_is_told_as_it_happened_even_when_topics_overtake_one_another(audit: Audit) -> None:
+    requested, sent = golden()["readmit.assistance.requested.v1"], golden()["readmit.recovery.code-sent.v1"]
+    later = sent.replace(b'"time": "2026-11-24T01:43:05Z"', b'"time": "2026-11-24T01:43:05.000001Z"')
+    assert later != sent
+    await audit.record_all(later, requested)
+    story = (await audit.get(f"/v1/references/{REFERENCE}")).json()["records"]
+    assert [record["index"] for record in story] == [1, 0]
+
+
 async def test_pages_stay_as_they_were_while_the_log_grows(audit: Audit) -> None:
     events = list(golden().values())
     await audit.record_all(*events[:20])
