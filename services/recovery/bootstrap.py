@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from fastapi import FastAPI
 
-from services.recovery.adapters.enrichment import Enrichment
+from services.recovery.adapters.enrichment import Enrichment, RecentTokens
 from services.recovery.adapters.grants import GrantSigner
 from services.recovery.adapters.limits import NetworkLimit, window_of
 from services.recovery.adapters.post import SmtpPost
@@ -19,8 +20,10 @@ from services.recovery.domain.permissions import Permissions
 from services.recovery.domain.secrets import SecretSealer
 from services.recovery.handlers import GROUP, TOPICS, register
 from services.recovery.jobs import Sweeper, register_mail
-from services.recovery.routes.admin import AdminRoutes
+from services.recovery.routes.admin import SCOPE, AdminRoutes
 from services.recovery.routes.callers import Callers
+from services.recovery.routes.console import HOME, ConsolePages
+from services.recovery.routes.pages import PersonPages
 from services.recovery.routes.public import PublicRoutes
 from services.recovery.settings import RecoverySettings
 from services.recovery.usecases.chronicle import Chronicle
@@ -33,7 +36,7 @@ from services.recovery.usecases.sweep import Sweep
 from services.recovery.usecases.view_account import ViewAccount
 from shared.kit.addresses import AddressHasher
 from shared.kit.clock import Clock, utc_now, uuid7
-from shared.kit.http.auth import BearerAuth
+from shared.kit.http.auth import BearerAuth, Principal, TokenVerifier
 from shared.kit.http.client_address import ClientAddress, parse_networks
 from shared.kit.mail.message import envelope_address
 from shared.kit.mail.retry import pause_before
@@ -41,6 +44,9 @@ from shared.kit.mail.sender import Mailer
 from shared.kit.messaging.consumer import RecordConsumer
 from shared.kit.messaging.events import EventProcessor, Handlers
 from shared.kit.service import Plumbing
+from shared.web.pages import Branding, Pages
+from shared.web.sessions import Sessions
+from shared.web.signin import OidcSettings, SignIn
 
 _ABOUT = """Administrators look accounts up and send access emails and recovery codes; people redeem what they were
 sent. Endpoints for administrators need a bearer token of scope `readmit.recover`; what its account may do,
@@ -112,6 +118,44 @@ def build_use_cases(settings: RecoverySettings, plumbing: Plumbing, mailer: Mail
     )
 
 
+def page_set(settings: RecoverySettings) -> Pages:
+    """Recovery's pages."""
+    folder = Path(__file__).parent
+    return Pages(
+        service="Account recovery",
+        branding=Branding(settings.organisation, settings.support_contact),
+        template_dir=folder / "templates",
+        static_dir=folder / "static",
+    )
+
+
+def sign_in(settings: RecoverySettings, pages: Pages, verifier: TokenVerifier, tokens: RecentTokens) -> SignIn:
+    """Sign-in to the console. The access token is kept in memory for asking enrichment in the person's name."""
+
+    async def verify(token: str) -> Principal:
+        principal = await verifier(token)
+        tokens.keep(principal.subject, token, principal.expires_at.timestamp())
+        return principal
+
+    url = settings.public_recovery_url
+    keys = list(settings.session_key.keys)
+    return SignIn(
+        pages=pages,
+        sessions=Sessions(service="recovery", keys=keys, public_url=url),
+        settings=OidcSettings(
+            issuer=settings.auth_issuer,
+            client_id=settings.oidc_client_id,
+            client_secret=settings.oidc_client_secret,
+            redirect_url=f"{url}/signin/callback",
+            scopes=(SCOPE,),
+        ),
+        keys=keys,
+        public_url=url,
+        verify=verify,
+        home=HOME,
+    )
+
+
 def bootstrap(settings: RecoverySettings, *, clock: Clock = utc_now, group: str = GROUP) -> FastAPI:
     """The service. `clock` stamps events and grants; what runs out, runs out by the database's clock."""
     plumbing = Plumbing.build(settings)
@@ -136,13 +180,26 @@ def bootstrap(settings: RecoverySettings, *, clock: Clock = utc_now, group: str 
     reasons = load_reasons(settings.reasons)
     verifier = settings.token_verifier()
     admin = AdminRoutes(BearerAuth(verifier), callers, use_cases.desk, use_cases.request_action, enrichment, reasons)
+    pages = page_set(settings)
+    person = PersonPages(
+        pages, callers, limit, use_cases.redeem,
+        public_url=settings.public_recovery_url, continue_url=settings.identity_continue_url,
+    )  # fmt: skip
+    tokens = RecentTokens()
+    signin = sign_in(settings, pages, verifier, tokens)
+    console = ConsolePages(
+        pages, signin, callers, use_cases.desk, use_cases.view_account, use_cases.request_action, enrichment, tokens,
+        reasons,
+    )  # fmt: skip
     public = PublicRoutes(callers, limit, use_cases.redeem, signer, settings.identity_continue_url)
     app = plumbing.application(
         title="Readmit recovery",
         description=_ABOUT,
-        routers=[admin.router(), public.router()],
+        routers=[admin.router(), public.router(), person.router(), console.router()],
         openapi=True,
         needs_broker=False,
     )
+    pages.mount_static(app)
+    signin.install(app)
     app.state.recovery = Parts(plumbing, use_cases)
     return app

@@ -255,7 +255,7 @@ class SignGrant(Protocol):
         """A signed grant (contract section 7)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class MailFailure(Exception):
     """A mail was not taken."""
 
