@@ -88,14 +88,14 @@ class Child:
         """End a process that runs but is no longer of use; the watcher starts the next."""
         self._signal(self.program.stop_signal)
 
-    async def stop(self) -> None:
-        """End it: asked first, killed after its grace."""
+    async def stop(self, grace: float | None = None) -> None:
+        """End it: asked first, killed after `grace` seconds (its program's own unless given)."""
         self._stopping = True
         if self._watcher is None:
             return
         if self._process is not None and self._process.returncode is None:
             self._signal(self.program.stop_signal)
-            await asyncio.wait([self._watcher], timeout=self.program.grace)
+            await asyncio.wait([self._watcher], timeout=self.program.grace if grace is None else grace)
             if self._process.returncode is None:
                 kill_group(self._process.pid)
                 await asyncio.wait([self._watcher], timeout=1.0)
