@@ -24,7 +24,8 @@ from shared.kit.messaging.events import EventProcessor, Handlers
 from shared.kit.service import Plumbing
 from shared.schemas.topics import Topic
 
-TOPICS = (Topic.IDENTITY_ACCOUNTS, Topic.IDENTITY_ACTIVITY, Topic.ASSISTANCE_ENRICHED)
+IDENTITY_TOPICS = (Topic.IDENTITY_ACCOUNTS.value, Topic.IDENTITY_ACTIVITY.value)
+REQUEST_TOPICS = (Topic.ASSISTANCE_ENRICHED.value,)
 
 log = get_logger(__name__)
 attempted = Counter("readmit_notifier_attempts_total", "Attempts to send, by the state they led to.", ["via", "state"])
@@ -48,8 +49,8 @@ def bootstrap(settings: NotifierSettings, *, clock: Clock = utc_now, new_id: New
         )
     )
     mailer = Mailer(settings.smtp_url, connections=MESSAGES_IN_FLIGHT)
-    plumbing.components.append(mailer)
-    progress = ConsumerProgress()
+    plumbing.components += [renderer, mailer]
+    progress = ConsumerProgress(IDENTITY_TOPICS)
     notify = NotifyAdmins(policy, progress, clock, new_id)
     find_recipient = FindRecipient(settings.notify_level, settings.fallback_email)
     deliver = DeliverMail(
@@ -63,7 +64,7 @@ def bootstrap(settings: NotifierSettings, *, clock: Clock = utc_now, new_id: New
     processor = EventProcessor(GROUP, plumbing.database, handlers)
     progress.consumer = consumer = RecordConsumer(GROUP, processor)
     processor.stopping = consumer.stopping
-    plumbing.consume(consumer, topics=[topic.value for topic in TOPICS])
+    plumbing.consume(consumer, topics=(*IDENTITY_TOPICS, *REQUEST_TOPICS))
     return plumbing.application(
         title="Readmit notifier", description="Tells administrators of assistance requests. Operations only."
     )

@@ -32,7 +32,7 @@ def zone_of(name: str | None) -> ZoneInfo | None:
     """The time zone of that name; None for one that this machine doesn't know."""
     try:
         return ZoneInfo(name) if name else None
-    except (OSError, ValueError):  # unknown, a folder of the database, or an unreadable file
+    except (KeyError, OSError, ValueError):  # unknown, a folder of the database, or an unreadable file
         return None
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.kit.messaging.consumer import RecordConsumer
-from shared.schemas.topics import Topic
 
-_IDENTITY = frozenset({Topic.IDENTITY_ACCOUNTS.value, Topic.IDENTITY_ACTIVITY.value})
 _SECONDS = 2.0
 # One more batch at most: what a busy platform has on its way at any moment.
 _BACKLOG = 500
@@ -19,7 +18,8 @@ _BACKLOG = 500
 class ConsumerProgress:
     """`ports.Progress`, of the partitions that this replica has."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity_topics: Iterable[str]) -> None:
+        self._topics = frozenset(identity_topics)
         self.consumer: RecordConsumer | None = None
         self._caught_up: frozenset[TopicPartition] = frozenset()
 
@@ -31,14 +31,14 @@ class ConsumerProgress:
             lags = await asyncio.wait_for(self.consumer.lag(), _SECONDS)
         except (KafkaError, TimeoutError):
             return None
-        return sum(lag for partition, lag in lags.items() if partition.topic in _IDENTITY)
+        return sum(lag for partition, lag in lags.items() if partition.topic in self._topics)
 
     async def catching_up(self) -> bool:
         """Until the end was reached once after partitions were assigned, any lag counts; later only a large one."""
         consumer = self.consumer.consumer if self.consumer else None
         if consumer is None:
             return False
-        assigned = frozenset(part for part in consumer.assignment() if part.topic in _IDENTITY)
+        assigned = frozenset(part for part in consumer.assignment() if part.topic in self._topics)
         if assigned <= self._caught_up:
             # As of the last fetch: no round trip.
             ends = {partition: consumer.highwater(partition) for partition in assigned}

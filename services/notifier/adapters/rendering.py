@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from services.notifier.adapters.catalogs import language_of, translations_of, zone_of
+from services.notifier.adapters.isolation import isolated
 from services.notifier.domain.content import Content, Digest, content, digest
 from services.notifier.domain.delivery import Delivery, Recipient, Told
 from services.notifier.domain.wording import Limits, Wording, one_line
@@ -20,6 +21,7 @@ from shared.kit.mail.message import Mail, compose
 from shared.schemas.enrichment import AssistanceEnrichedData
 from shared.schemas.notifier import Via
 from shared.web.mail.render import mail_environment, render_mail
+from shared.web.text import direction
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 
@@ -28,9 +30,10 @@ MAX_BYTES = 60_000
 _HEADERS_BYTES = 3_000  # room that is left for them
 _BODIES_KEPT = 64
 _NAME_CHARACTERS = 80
+_DIGEST_MOST = 100  # requests; about what fits, so that few tries are for nothing
 
 # Tried in turn until the message is small enough. The last keeps any message that the schema allows under the limit.
-_LIMITS = (Limits(), Limits(10, 250), Limits(5, 150), Limits(5, 80), Limits(3, 40))
+_LIMITS = (Limits(), Limits(10, 250), Limits(5, 150), Limits(5, 80), Limits(3, 40), Limits(2, 20))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,15 @@ class Renderer:
         )
         self._bodies: OrderedDict[tuple[str, ...], Body] = OrderedDict()
 
+    async def start(self) -> None:
+        """Compiles templates and imports codecs, which would cost the first request half a second."""
+        for name in ("notification.txt", "notification.html", "digest.txt", "digest.html"):
+            self._environment.get_template(name)
+        self._serialised("", "", "")
+
+    async def stop(self) -> None:
+        """There is nothing to stop."""
+
     def message(self, delivery: Delivery, recipient: Recipient, told: Sequence[Told]) -> bytes:
         """The delivery as it goes over the wire. Raises ValueError for a header that can't be written safely."""
         data = [item.data for item in told]
@@ -95,6 +107,9 @@ class Renderer:
 
     def digest_parts(self, recipient: Recipient, told: Sequence[Told]) -> list[list[Told]]:
         """Halves what is too long for one message until each part fits."""
+        if len(told) > _DIGEST_MOST:
+            chunks = [told[start : start + _DIGEST_MOST] for start in range(0, len(told), _DIGEST_MOST)]
+            return [part for chunk in chunks for part in self.digest_parts(recipient, chunk)]
         language, zone = language_of(recipient.locale), recipient.time_zone or ""
         data = [item.data for item in told]
         fits = self._fits(lambda limits: self._digest(data, language, zone, limits), _LIMITS[:2])
@@ -109,9 +124,7 @@ class Renderer:
         """What a message says, as content, text and HTML."""
         translations = translations_of(language)
         said = content(data, Wording(translations, zone_of(zone), limits), self._sender.recovery_url)
-        text, html = render_mail(
-            self._environment, "notification", {"content": said}, lang=language, translations=translations
-        )
+        text, html = self._both("notification", "content", said, language)
         return said, text, html
 
     def render_digest(
@@ -120,10 +133,17 @@ class Renderer:
         """What a digest says, as content, text and HTML."""
         translations = translations_of(language)
         said = digest(data, Wording(translations, zone_of(zone), limits), self._sender.recovery_url)
-        text, html = render_mail(
-            self._environment, "digest", {"digest": said}, lang=language, translations=translations
-        )
+        text, html = self._both("digest", "digest", said, language)
         return said, text, html
+
+    def _both(self, template: str, name: str, said: Content | Digest, language: str) -> tuple[str, str]:
+        def render(shown: Content | Digest) -> tuple[str, str]:
+            return render_mail(
+                self._environment, template, {name: shown}, lang=language, translations=translations_of(language)
+            )
+
+        text, html = render(said)
+        return (text, render(isolated(said))[1]) if direction(language) == "rtl" else (text, html)
 
     def _body(self, key: tuple[str, ...], data: Sequence[AssistanceEnrichedData], via: Via) -> Body:
         body = self._bodies.get(key)

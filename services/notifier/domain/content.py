@@ -26,7 +26,9 @@ class Content:
     subject: str
     title: str
     summary: tuple[str, ...]
-    """In whole sentences, what must be understood first: who, from where, what is unusual."""
+    """In whole sentences, what must be understood first: who asks, and whether they ask from a usual place."""
+    unusual: str
+    """What is unusual by name, or that nothing is: the text comes to the reasons only after the sections."""
     sections: tuple[Section, ...]
     caution_heading: str
     cautions: tuple[str, ...]
@@ -48,6 +50,7 @@ def content(data: AssistanceEnrichedData, wording: Wording, recovery_url: str) -
         subject=_("[%(reference)s] Assistance request: %(issue)s") % {"reference": data.reference_id, "issue": issue},
         title=_("Assistance request: %(issue)s") % {"issue": issue},
         summary=_summary(data, wording),
+        unusual=_unusual(data, wording),
         sections=tuple(sections),
         caution_heading=_("Caution"),
         cautions=tuple(cautions.say(caution, wording) for caution in data.cautions[: wording.limits.items]),
@@ -78,14 +81,16 @@ def _summary(data: AssistanceEnrichedData, wording: Wording) -> tuple[str, ...]:
         who = _("Somebody asks for help as %(who)s. Nobody has checked yet that it is them.") % {
             "who": _who(data, wording)
         }
-    lines = [who] if data.resolved is None else [who, _usual_place(data.request, wording)]
-    if data.cautions:
-        called = cautions.names(wording)
-        unusual = dict.fromkeys(called[caution.code] for caution in data.cautions)
-        lines.append(_("What is unusual: %(list)s.") % {"list": ", ".join(unusual)})
-    else:
-        lines.append(_("Nothing unusual was noticed, which proves nothing about who is asking."))
-    return tuple(lines)
+    return (who,) if data.resolved is None else (who, _usual_place(data.request, wording))
+
+
+def _unusual(data: AssistanceEnrichedData, wording: Wording) -> str:
+    _ = wording._
+    if not data.cautions:
+        return _("Nothing unusual was noticed, which proves nothing about who is asking.")
+    called = cautions.names(wording)
+    unusual = dict.fromkeys(called[caution.code] for caution in data.cautions)
+    return _("What is unusual: %(list)s.") % {"list": ", ".join(unusual)}
 
 
 def _usual_place(request: RequestContext, wording: Wording) -> str:
@@ -163,7 +168,7 @@ def _advice(data: AssistanceEnrichedData, wording: Wording, recovery_url: str) -
     return (
         _("Never act on this email alone."),
         _("Verify the person through a separate channel: call a number that is on file already, or meet them."),
-        _("Don't use contact details that came with the request, and don't answer to the submitted address."),
+        _("Don't use contact details that came with the request, the submitted address included."),
         _("If you can't verify them, send nothing and close the request as not genuine."),
         _("Users in the console: %(address)s") % {"address": console},
     )

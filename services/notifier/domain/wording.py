@@ -61,9 +61,13 @@ class Wording:
         """A stranger's text on one line."""
         return one_line(text, self.limits.characters)
 
+    def utc(self, moment: datetime) -> str:
+        """For where a time is not the fact itself."""
+        return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
     def time(self, moment: datetime) -> str:
         """UTC always; the reader's own zone in brackets."""
-        utc = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        utc = self.utc(moment)
         if self._zone is None:
             return utc
         local = moment.astimezone(self._zone)
@@ -78,7 +82,7 @@ class Wording:
     def none(self, fact: Fact[T]) -> str:
         """Known to be none, and since when one would have been noticed."""
         _ = self._
-        return _("none since %(time)s") % {"time": self.time(fact.since)} if fact.since else _("none")
+        return _("none since %(time)s") % {"time": self.utc(fact.since)} if fact.since else _("none")
 
     def unknown(self, fact: Fact[T]) -> str:
         """Not known, and what is missing."""
@@ -158,7 +162,7 @@ class Wording:
         _ = self._
         lines = [
             _("%(place)s (%(sign_ins)s, last %(time)s)")
-            % {"place": self.cut(item.label), "sign_ins": self.sign_ins(item.count), "time": self.time(item.last_at)}
+            % {"place": self.cut(item.label), "sign_ins": self.sign_ins(item.count), "time": self.utc(item.last_at)}
             for item in items[: self.limits.items]
         ]
         return self._more(lines, len(items)) or _("none")
@@ -178,7 +182,7 @@ class Wording:
         ]
         parts += [f"{item.count} × {self._failure(item.failure)}" for item in failed.by_failure]
         if failed.last_at:
-            parts.append(_("last %(time)s") % {"time": self.time(failed.last_at)})
+            parts.append(_("last %(time)s") % {"time": self.utc(failed.last_at)})
         return ", ".join(parts)
 
     def _failure(self, failure: SigninFailure) -> str:
@@ -205,7 +209,7 @@ class Wording:
         if used.count:
             parts.append(self.sign_ins(used.count))
         if used.last_at:
-            parts.append(self._("last %(time)s") % {"time": self.time(used.last_at)})
+            parts.append(self._("last %(time)s") % {"time": self.utc(used.last_at)})
         return ", ".join(parts)
 
     def address_kind(self, kind: AddressKind) -> str:
@@ -244,7 +248,7 @@ class Wording:
                 self._n("%(count)d request", "%(count)d requests", fact.value.count) % {"count": fact.value.count}
             )
             lines += [
-                _("%(reference)s at %(time)s") % {"reference": item.reference_id, "time": self.time(item.at)}
+                _("%(reference)s at %(time)s") % {"reference": item.reference_id, "time": self.utc(item.at)}
                 for item in fact.value.items[: self.limits.items]
             ]
         elif fact.state is FactState.UNKNOWN:
@@ -263,7 +267,7 @@ class Wording:
             suppressed.count,
         ) % {"count": suppressed.count}
         if suppressed.since:
-            line += ", " + _("since %(time)s") % {"time": self.time(suppressed.since)}
+            line += ", " + _("since %(time)s") % {"time": self.utc(suppressed.since)}
         if suppressed.networks:
             networks = [str(network) for network in suppressed.networks[: self.limits.items]]
             line += ", " + _("from %(networks)s") % {"networks": ", ".join(networks)}

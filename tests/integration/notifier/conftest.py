@@ -27,6 +27,7 @@ from shared.kit.messaging.topics import apply_topics
 from shared.kit.service import Plumbing
 from shared.schemas.envelope import Event
 from shared.schemas.registry import decode
+from tests.conftest import CreateTopics
 from tests.engines import PostgresEngine, free_port
 from tests.integration.kit.conftest import wait_for
 from tests.unit.notifier.builders import a_reference
@@ -66,7 +67,7 @@ class Mails:
         if reply is None or reply.startswith("250"):
             self.accepted.append((recipient, message, content))
         if reply is None:  # it has the message, and the client never learns
-            assert server.transport is not None
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
             return "250 nobody hears this"
         return reply
@@ -86,13 +87,14 @@ class Notifier:
     settings: NotifierSettings
     plumbing: Plumbing
     mails: Mails
-    kafka_key: str = "k"
+    topics: dict[str, str]
+    """What this test's topics are called, by their real names: tests share a broker."""
 
     async def publish(self, *events: Event[Any]) -> None:
         """Puts events on their topics, as other services would."""
         for event in events:
-            item = Publication.of(event, self.kafka_key)
-            await self.plumbing.kafka.publish(item.value, topic=item.topic, key=item.key.encode())
+            item = Publication.of(event, event.subject or "k")
+            await self.plumbing.kafka.publish(item.value, topic=self.topics[item.topic], key=item.key.encode())
 
     async def rows(self, sql: str, **parameters: Any) -> Sequence[Any]:
         async with self.plumbing.database.read() as connection:
@@ -154,11 +156,16 @@ async def mail_server() -> AsyncIterator[tuple[Mails, int]]:
 async def start_notifier(
     postgres_engine: PostgresEngine,
     kafka_servers: list[str],
+    create_topics: CreateTopics,
     mails: tuple[Mails, int],
     monkeypatch: Any,
 ) -> AsyncIterator[StartNotifier]:
-    """Starts services on one new database; each knows nothing of what other tests have published."""
+    """Starts services on one new database and topics of its own."""
     await apply_topics(kafka_servers, Path("deploy/kafka/topics.yaml"))
+    identity, requests = bootstrap_module.IDENTITY_TOPICS, bootstrap_module.REQUEST_TOPICS
+    topics = dict(zip((*identity, *requests), await create_topics(*identity, *requests), strict=True))
+    monkeypatch.setattr(bootstrap_module, "IDENTITY_TOPICS", tuple(topics[name] for name in identity))
+    monkeypatch.setattr(bootstrap_module, "REQUEST_TOPICS", tuple(topics[name] for name in requests))
     url = await postgres_engine.create("notifier")
     await migrate_async("notifier", url)
     handler, port = mails
@@ -188,9 +195,9 @@ async def start_notifier(
                 return built[-1]
 
             monkeypatch.setattr(bootstrap_module, "GROUP", f"notifier.events-{a_reference()}")
-            monkeypatch.setattr(bootstrap_module.Plumbing, "build", staticmethod(build))
+            monkeypatch.setattr(Plumbing, "build", staticmethod(build))
             bootstrap_module.bootstrap(settings, clock=clock)
-            monkeypatch.setattr(bootstrap_module.Plumbing, "build", real_build)
+            monkeypatch.setattr(Plumbing, "build", real_build)
             (plumbing,) = built
             await stack.enter_async_context(plumbing.running(FastAPI()))
 
@@ -198,6 +205,6 @@ async def start_notifier(
                 return plumbing.link.started.is_set() and await plumbing.consumers[0].unready() is None
 
             await wait_for(ready)
-            return Notifier(settings, plumbing, handler)
+            return Notifier(settings, plumbing, handler, topics)
 
         yield start
