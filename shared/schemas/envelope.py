@@ -17,9 +17,7 @@ CONTENT_TYPE = "application/cloudevents+json"
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 
 # hide_input_in_errors: a validation error that reaches a log must not carry the address it complains about.
-MODEL_CONFIG = ConfigDict(
-    frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
-)
+MODEL_CONFIG = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True)
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _NOT_IN_URI = re.compile(r'[\x00-\x20\x7f-\x9f<>"{}|\\^`]')

@@ -147,7 +147,9 @@ async def enrich_one(database: Database, email: str) -> int:
 async def test_enriching_takes_as_many_statements_whatever_the_history(database: Database) -> None:
     await empty(database)
     few = build.signed_in("few", build.before(days=1))
-    many = [build.signed_in("many", build.before(minutes=minute), f"5.146.{minute % 64}.9") for minute in range(2000)]
+    many: list[Event[Any]] = [
+        build.signed_in("many", build.before(minutes=minute), f"5.146.{minute % 64}.9") for minute in range(2000)
+    ]
     many += [build.failed("many", build.before(minutes=minute)) for minute in range(2000)]
     await project(database, [build.an_account("few"), build.an_account("many"), few, *many])
     counts = {await enrich_one(database, f"{name}@example.org") for name in ("few", "many")}

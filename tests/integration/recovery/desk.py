@@ -197,7 +197,9 @@ class Recovery:
     async def events(self, subject: str | None = None, kind: str | None = None) -> list[dict[str, Any]]:
         """What was published, in order."""
         async with self.plumbing.database.read() as connection:
-            rows = await connection.execute(text("SELECT value FROM ledger WHERE type NOT LIKE '%.dlt' ORDER BY id"))
+            rows = await connection.execute(
+                text("SELECT value FROM ledger WHERE type LIKE 'readmit.recovery.%' ORDER BY id")
+            )
             events = [json.loads(bytes(row.value)) for row in rows]
         return [
             event

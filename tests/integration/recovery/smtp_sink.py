@@ -64,6 +64,8 @@ class Sink:
             if answer.startswith("taken"):  # and the answer lost
                 self.mails.append(received)
                 return "451 4.3.0 lost"
+            if answer == "echo":  # as a filter does that quotes what it objects to
+                return f"550 5.7.1 objects to {secret[0]}"
             return answer
         self.mails.append(received)
         return "250 2.0.0 OK"
