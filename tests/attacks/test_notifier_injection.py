@@ -12,9 +12,7 @@ import re
 import pytest
 
 from services.notifier.adapters.rendering import Renderer
-from services.notifier.domain.content import content
 from services.notifier.domain.delivery import Recipient, Told
-from services.notifier.domain.wording import Limits, one_line
 from shared.kit.mail.message import UnsafeHeader
 from shared.schemas.enrichment import (
     AssistanceEnrichedData,
@@ -26,7 +24,7 @@ from shared.schemas.enrichment import (
     ResolvedAccount,
 )
 from shared.schemas.identity import AccountStatus
-from tests.unit.notifier.builders import NOW, SENDER, a_request, enriched
+from tests.unit.notifier.builders import SENDER, a_request, enriched
 from tests.unit.notifier.parts import facts_of, html_of, parsed, read, text_of
 from tests.unit.notifier.test_message import a_delivery
 
@@ -116,19 +114,10 @@ def test_an_address_with_control_characters_is_refused(address: str) -> None:
 
 
 def test_the_corpus_finds_a_message_that_trusts_its_input() -> None:
-    """The vulnerable twin: the same facts put into HTML and text without escaping or cutting lines."""
-    from gettext import NullTranslations
-
-    from services.notifier.domain.wording import Wording
-
-    class Trusting(Wording):
-        def cut(self, text: str) -> str:
-            return text
-
-    said = content(everywhere(MULTILINE[0]), Trusting(NullTranslations(), None, Limits()), SENDER.recovery_url)
-    naive = "\n".join([*said.cautions])
-    assert facts_of(naive).get("Account active") == "yes"
-    html = "".join(f"<p>{caution}</p>" for caution in [everywhere(CORPUS[0]).cautions[0].text])
+    """The vulnerable twin: values put into the message as they are."""
+    harmless = read(Renderer(SENDER).message(a_delivery(), Recipient("a@example.org"), [Told(everywhere("Harmless"))]))
+    html = html_of(harmless).replace("Harmless", CORPUS[0])
     assert "script" in {tag for tag, _ in parsed(html).elements}
-    assert one_line(MULTILINE[0], 500).count("\n") == 0
-    assert NOW.tzinfo is not None
+    said = text_of(harmless).replace("Harmless", MULTILINE[0])
+    assert facts_of(said)["Resolved account"] != facts_of(text_of(harmless))["Resolved account"]
+    assert _INVISIBLE.search(text_of(harmless).replace("Harmless", CORPUS[10]))
