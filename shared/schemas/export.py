@@ -3,63 +3,20 @@
 Refuses to replace a schema by one that breaks it; such a change needs a new version of the type.
 """
 
-import ast
-import inspect
 import json
 import sys
-import textwrap
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from shared.schemas.compatibility import breaking_changes
 from shared.schemas.envelope import Event
-from shared.schemas.personal import models_within
 from shared.schemas.registry import EVENTS
 
 FOLDER = Path(__file__).parent / "json"
 
 
-@cache
-def _describe(model: type[BaseModel]) -> None:
-    """Give members the descriptions written below them in the source.
-
-    Pydantic can do so itself (`use_attribute_docstrings`), at the cost of reading the source at every import: almost
-    half of a service's start-up, measured. Only this export needs them.
-    """
-    origin = model.__pydantic_generic_metadata__["origin"] or model
-    for ancestor in reversed(origin.__mro__):
-        if issubclass(ancestor, BaseModel) and _is_written_down(ancestor):
-            tree = ast.parse(textwrap.dedent(inspect.getsource(ancestor))).body[0]
-            assert isinstance(tree, ast.ClassDef)
-            for member, below in pairwise(tree.body):
-                if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name) and _is_text(below):
-                    name = member.target.id
-                    model.model_fields[name].description = inspect.cleandoc(below.value.value)  # type: ignore[attr-defined]
-    model.model_rebuild(force=True)
-
-
-def _is_written_down(model: type[BaseModel]) -> bool:
-    # `Event[X]` is a class of its own that stands in no source file; `Event`, its ancestor too, does.
-    return model.__module__.startswith("shared.") and model.__pydantic_generic_metadata__["origin"] is None
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
-
-
 def schema_of(model: type[Event[Any]]) -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of an event as it is on the wire."""
-    for part in models_within(model):
-        _describe(part)
-    model.model_rebuild(force=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(mode="validation")}
 
 

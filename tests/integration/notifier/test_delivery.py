@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from services.notifier.domain.delivery import FALLBACK
 from shared.kit.mail import retry
@@ -355,3 +356,56 @@ async def test_each_reads_their_own_language(start_notifier: StartNotifier) -> N
             f"[{reference_id}] طلب مساعدة: فقدان المصادقة الثنائية",
         ]
     )
+
+
+async def test_a_job_that_comes_again_while_the_server_is_slow_does_not_send(start_notifier: StartNotifier) -> None:
+    notifier = await start_notifier()
+    admin = await an_admin(notifier)
+    answered = asyncio.Event()
+
+    async def wait() -> None:
+        await answered.wait()
+
+    notifier.mails.on_data = wait
+    request = event_of(enriched())
+    await notifier.publish(request)
+    await wait_for(lambda: notifier.mails.seen)
+    (row,) = await notifier.rows("SELECT id FROM deliveries")
+    async with notifier.plumbing.database.begin() as unit:
+        unit.enqueue("mail", {"delivery_id": row.id})
+
+    async def tried() -> bool:
+        return bool(await notifier.rows("SELECT 1 FROM outbox WHERE queue = 'mail' AND attempts_count > 1"))
+
+    await wait_for(tried)
+    answered.set()
+    await settled(notifier, request)
+    assert notifier.mails.recipients() == [address(admin)]
+    assert len(notifier.mails.seen) == 1
+
+
+async def test_after_a_crash_the_attempt_is_unknown_and_repeats_as_the_same_message(
+    start_notifier: StartNotifier,
+) -> None:
+    notifier = await start_notifier()
+    await an_admin(notifier)
+    notifier.mails.answer = lambda *_: "451 4.3.0 later"
+    request = event_of(enriched())
+    await notifier.publish(request)
+    await wait_for(lambda: notifier.mails.seen)
+    await wait_for(lambda: notifier.rows("SELECT 1 FROM attempts WHERE outcome = 'temporary'"))
+    notifier.mails.answer = lambda *_: "250 2.0.0 taken"
+    async with notifier.plumbing.database.begin() as unit:  # as a sender leaves it that dies before the answer
+        await unit.connection.execute(
+            text(
+                "WITH died AS (UPDATE deliveries SET state = 'sending', attempts = attempts + 1, "
+                "claimed_until = now() - interval '1 second' RETURNING id, attempts) "
+                "INSERT INTO attempts (delivery_id, number) SELECT id, attempts FROM died"
+            )
+        )
+    await settled(notifier, request)
+    outcomes = [row.outcome for row in await notifier.rows("SELECT outcome FROM attempts ORDER BY number")]
+    assert "unknown" in outcomes
+    assert outcomes[-1] == "accepted"
+    assert len({message_id for _, message_id in notifier.mails.seen}) == 1
+    assert len(notifier.mails.accepted) == 1
