@@ -51,6 +51,7 @@ def bootstrap(settings: NotifierSettings, *, clock: Clock = utc_now, new_id: New
     mailer = Mailer(settings.smtp_url, connections=MESSAGES_IN_FLIGHT)
     plumbing.components += [renderer, mailer]
     progress = ConsumerProgress(IDENTITY_TOPICS)
+    plumbing.components.append(progress)
     notify = NotifyAdmins(policy, progress, clock, new_id)
     find_recipient = FindRecipient(settings.notify_level, settings.fallback_email)
     deliver = DeliverMail(

@@ -72,15 +72,19 @@ class Requests(Protocol):
     """The requests and who is told of them."""
 
     async def keep(self, told: Told, now: datetime) -> bool:
-        """Keep a request's data, once; False when it is there already."""
+        """Keep a request's data, once, as one that is settled; False when it is there already."""
         ...
 
     async def open(self, reference_id: str) -> OpenRequest | None:
         """Lock a request that is not settled; None when it is, or is unknown."""
         ...
 
+    async def postpone(self, reference_id: str) -> None:
+        """Record that it is not settled yet who is told."""
+        ...
+
     async def settle(self, reference_id: str) -> None:
-        """Record that it is settled who is told."""
+        """Record that it is settled by now."""
         ...
 
     async def recently_told(
@@ -105,12 +109,8 @@ class Deliveries(Protocol):
         """Add deliveries; returns the ids of those whose administrator was not being told of that request yet."""
         ...
 
-    async def lock(self, delivery_id: str) -> Delivery | None:
-        """One delivery, locked."""
-        ...
-
-    async def told(self, delivery_id: str) -> list[Told]:
-        """The requests that it tells of."""
+    async def lock(self, delivery_id: str) -> tuple[Delivery, list[Told]] | None:
+        """One delivery, locked, and the requests that it tells of, oldest first."""
         ...
 
     async def begin_attempt(self, delivery_id: str) -> int:

@@ -17,30 +17,34 @@ from shared.schemas.notifier import Via
 # (handlers.LEASE_SECONDS), so that the job finds the claim expired when it comes again. The database's clock counts.
 _CLAIM = "clock_timestamp() + interval '20 seconds'"
 
+# Both in one statement. The Message-ID, derived from what is told to whom, makes deliveries unique.
 _ADD = text("""
-    INSERT INTO deliveries (id, admin, via, message_id, created_at)
-    SELECT id, admin, via, message_id, :now
-    FROM unnest(CAST(:ids AS text[]), CAST(:admins AS text[]), CAST(:vias AS text[]), CAST(:message_ids AS text[]))
-        AS new (id, admin, via, message_id)
-    ON CONFLICT (message_id) DO NOTHING RETURNING id
-""")
-_TELL = text("""
-    INSERT INTO notifications (reference_id, admin, via, delivery_id, subject, created_at)
-    SELECT new.reference_id, new.admin, new.via, new.delivery_id, requests.subject, :now
-    FROM unnest(CAST(:references AS text[]), CAST(:admins AS text[]), CAST(:vias AS text[]), CAST(:ids AS text[]))
-        AS new (reference_id, admin, via, delivery_id)
-    JOIN requests USING (reference_id)
-    ON CONFLICT (reference_id, admin) DO UPDATE SET delivery_id = EXCLUDED.delivery_id
-        WHERE notifications.delivery_id IS NULL
+    WITH new AS (
+        SELECT * FROM unnest(
+            CAST(:ids AS text[]), CAST(:admins AS text[]), CAST(:vias AS text[]), CAST(:message_ids AS text[])
+        ) AS new (id, admin, via, message_id)
+    ), added AS (
+        INSERT INTO deliveries (id, admin, via, message_id, created_at)
+        SELECT id, admin, via, message_id, :now FROM new
+        ON CONFLICT (message_id) DO NOTHING RETURNING id, admin, via
+    ), told AS (
+        INSERT INTO notifications (reference_id, admin, via, delivery_id, subject, created_at)
+        SELECT requests.reference_id, added.admin, added.via, added.id, requests.subject, :now
+        FROM added
+        JOIN unnest(CAST(:tellers AS text[]), CAST(:references AS text[])) AS pair (id, reference_id) USING (id)
+        JOIN requests ON requests.reference_id = pair.reference_id
+        ON CONFLICT (reference_id, admin) DO UPDATE SET delivery_id = EXCLUDED.delivery_id
+            WHERE notifications.delivery_id IS NULL
+    )
+    SELECT id FROM added
 """)
 _LOCK = text("""
-    SELECT *, state = 'sending' AND claimed_until > clock_timestamp() AS claimed
-    FROM deliveries WHERE id = :id FOR UPDATE
-""")
-_TOLD = text("""
-    SELECT CAST(requests.data AS text) AS data, requests.traceparent
-    FROM notifications JOIN requests USING (reference_id)
-    WHERE delivery_id = :id ORDER BY notifications.created_at, reference_id
+    SELECT d.*, d.state = 'sending' AND d.claimed_until > clock_timestamp() AS claimed,
+        CAST(requests.data AS text) AS data, requests.traceparent
+    FROM deliveries AS d
+    LEFT JOIN notifications ON notifications.delivery_id = d.id
+    LEFT JOIN requests USING (reference_id)
+    WHERE d.id = :id ORDER BY notifications.created_at, reference_id FOR UPDATE OF d
 """)
 _BEGIN_ATTEMPT = text(f"""
     WITH left_open AS (
@@ -52,16 +56,19 @@ _BEGIN_ATTEMPT = text(f"""
     INSERT INTO attempts (delivery_id, number) SELECT :id, attempts FROM counted RETURNING number
 """)  # noqa: S608 - a constant of this module
 _KEEP_CLAIM = text(f"UPDATE deliveries SET claimed_until = {_CLAIM} WHERE id = :id AND state = 'sending'")  # noqa: S608
-_END_ATTEMPT = text("""
-    UPDATE attempts SET outcome = :outcome, finished_at = clock_timestamp(), smtp_status = :status,
-        server = :server, server_answer = :answer
-    WHERE delivery_id = :id AND number = :number
-""")
-_END = text("""
+_END_ATTEMPT = """
+    WITH ended AS (
+        UPDATE attempts SET outcome = :outcome, finished_at = clock_timestamp(), smtp_status = :status,
+            server = :server, server_answer = :answer
+        WHERE delivery_id = :id AND number = :number
+    )
+"""
+_END = """
     UPDATE deliveries SET state = CAST(:state AS text), claimed_until = NULL, reason = :reason,
         finished_at = CASE WHEN CAST(:state AS text) = 'queued' THEN NULL ELSE CAST(:now AS timestamptz) END
     WHERE id = :id AND state IN ('queued', 'sending') RETURNING id
-""")
+"""
+_END_BY_ATTEMPT, _CANCEL = text(_END_ATTEMPT + _END), text(_END)
 
 
 class PostgresDeliveries:
@@ -71,32 +78,28 @@ class PostgresDeliveries:
         self._connection = unit.connection
 
     async def add(self, deliveries: Sequence[NewDelivery], now: datetime) -> list[str]:
-        """Adds them all in two statements. The Message-ID, derived from what is told to whom, makes them unique."""
+        """Adds them all, however many, in one statement."""
         if not deliveries:
             return []
-        columns = {
+        parameters = {
             "ids": [item.id for item in deliveries],
             "admins": [item.admin for item in deliveries],
             "vias": [item.via.value for item in deliveries],
             "message_ids": [item.message_id for item in deliveries],
+            "tellers": [item.id for item in deliveries for _ in item.reference_ids],
+            "references": [reference for item in deliveries for reference in item.reference_ids],
+            "now": now,
         }
-        added = {row.id for row in await self._connection.execute(_ADD, {**columns, "now": now})}
-        pairs = [(item, ref) for item in deliveries if item.id in added for ref in item.reference_ids]
-        told_of = {
-            "references": [ref for _, ref in pairs],
-            "admins": [item.admin for item, _ in pairs],
-            "vias": [item.via.value for item, _ in pairs],
-            "ids": [item.id for item, _ in pairs],
-        }
-        await self._connection.execute(_TELL, {**told_of, "now": now})
+        added = {row.id for row in await self._connection.execute(_ADD, parameters)}
         return [item.id for item in deliveries if item.id in added]
 
-    async def lock(self, delivery_id: str) -> Delivery | None:
-        """Locks the row until the end of the transaction."""
-        row = (await self._connection.execute(_LOCK, {"id": delivery_id})).one_or_none()
-        if row is None:
+    async def lock(self, delivery_id: str) -> tuple[Delivery, list[Told]] | None:
+        """Locks the delivery's row until the end of the transaction."""
+        rows = (await self._connection.execute(_LOCK, {"id": delivery_id})).all()
+        if not rows:
             return None
-        return Delivery(
+        row = rows[0]
+        delivery = Delivery(
             id=row.id,
             admin=row.admin,
             via=Via(row.via),
@@ -106,10 +109,7 @@ class PostgresDeliveries:
             created_at=row.created_at,
             claimed=bool(row.claimed),
         )
-
-    async def told(self, delivery_id: str) -> list[Told]:
-        """What it tells, oldest first."""
-        return [told(row) for row in await self._connection.execute(_TOLD, {"id": delivery_id})]
+        return delivery, [told(row) for row in rows if row.data is not None]
 
     async def begin_attempt(self, delivery_id: str) -> int:
         """The attempt's number, from 1."""
@@ -121,16 +121,20 @@ class PostgresDeliveries:
 
     async def end_attempt(self, delivery_id: str, number: int, answer: Answer, state: State, now: datetime) -> bool:
         """Writes the attempt's answer in any case, and the delivery's state unless it is final."""
-        outcome = {"outcome": answer.outcome.value, "status": answer.status, "server": answer.server}
-        await self._connection.execute(
-            _END_ATTEMPT, {"id": delivery_id, "number": number, "answer": answer.text, **outcome}
-        )
-        return await self._end(delivery_id, state, None, now)
+        parameters = {
+            "id": delivery_id,
+            "number": number,
+            "outcome": answer.outcome.value,
+            "status": answer.status,
+            "server": answer.server,
+            "answer": answer.text,
+            "state": state.value,
+            "reason": None,
+            "now": now,
+        }
+        return (await self._connection.execute(_END_BY_ATTEMPT, parameters)).first() is not None
 
     async def cancel(self, delivery_id: str, reason: str, now: datetime) -> None:
         """Settles it unsent."""
-        await self._end(delivery_id, State.CANCELLED, reason, now)
-
-    async def _end(self, delivery_id: str, state: State, reason: str | None, now: datetime) -> bool:
-        parameters = {"id": delivery_id, "state": state.value, "reason": reason, "now": now}
-        return (await self._connection.execute(_END, parameters)).first() is not None
+        parameters = {"id": delivery_id, "state": State.CANCELLED.value, "reason": reason, "now": now}
+        await self._connection.execute(_CANCEL, parameters)

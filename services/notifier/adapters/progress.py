@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from aiokafka import TopicPartition
@@ -11,6 +12,7 @@ from aiokafka.errors import KafkaError
 from shared.kit.messaging.consumer import RecordConsumer
 
 _SECONDS = 2.0
+_SECONDS_BETWEEN_LOOKS = 1.0
 # One more batch at most: what a busy platform has on its way at any moment.
 _BACKLOG = 500
 
@@ -22,6 +24,23 @@ class ConsumerProgress:
         self._topics = frozenset(identity_topics)
         self.consumer: RecordConsumer | None = None
         self._caught_up: frozenset[TopicPartition] = frozenset()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Finds out in the background when the backlog is worked off, so that no request waits for the answer."""
+        self._watching = asyncio.create_task(self._watch(), name="notifier-progress")
+
+    async def stop(self) -> None:
+        """Ends the watching."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+            with contextlib.suppress(KafkaError):
+                await self.catching_up()
 
     async def lag(self) -> int | None:
         """Asks the broker."""

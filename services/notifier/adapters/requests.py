@@ -15,15 +15,15 @@ from shared.kit.db.unit import UnitOfWork
 from shared.schemas.enrichment import AssistanceEnrichedData
 
 _KEEP = text("""
-    INSERT INTO requests (reference_id, subject, data, traceparent, kept_at)
-    VALUES (:reference_id, :subject, CAST(:data AS jsonb), :traceparent, :now)
+    INSERT INTO requests (reference_id, subject, data, traceparent, kept_at, settled)
+    VALUES (:reference_id, :subject, CAST(:data AS jsonb), :traceparent, :now, true)
     ON CONFLICT DO NOTHING RETURNING reference_id
 """)
 _OPEN = text("""
     SELECT CAST(data AS text) AS data, traceparent, kept_at FROM requests
     WHERE reference_id = :reference_id AND NOT settled FOR UPDATE
 """)
-_SETTLE = text("UPDATE requests SET settled = true WHERE reference_id = :reference_id")
+_SET_SETTLED = text("UPDATE requests SET settled = :settled WHERE reference_id = :reference_id")
 _RECENT = text("""
     SELECT admin, count(*) AS messages, COALESCE(bool_or(subject = CAST(:subject AS text)), false) AS of_this_account
     FROM notifications
@@ -78,9 +78,13 @@ class PostgresRequests:
         row = (await self._connection.execute(_OPEN, {"reference_id": reference_id})).one_or_none()
         return None if row is None else OpenRequest(told(row), row.kept_at)
 
+    async def postpone(self, reference_id: str) -> None:
+        """Marks the request as open."""
+        await self._connection.execute(_SET_SETTLED, {"reference_id": reference_id, "settled": False})
+
     async def settle(self, reference_id: str) -> None:
-        """Marks the request."""
-        await self._connection.execute(_SETTLE, {"reference_id": reference_id})
+        """Marks the request as settled."""
+        await self._connection.execute(_SET_SETTLED, {"reference_id": reference_id, "settled": True})
 
     async def recently_told(
         self, admins: Sequence[str], subject: str | None, since: datetime

@@ -30,6 +30,8 @@ from shared.schemas.identity import AccountStatus, SigninFailure
 from shared.schemas.intake import Issue, SuppressedBefore
 
 T = TypeVar("T")
+
+_LATEST = 5  # of earlier requests, whose number is told anyway
 Value = str | list[str]
 
 
@@ -249,7 +251,7 @@ class Wording:
             )
             lines += [
                 _("%(reference)s at %(time)s") % {"reference": item.reference_id, "time": self.utc(item.at)}
-                for item in fact.value.items[: self.limits.items]
+                for item in fact.value.items[: min(self.limits.items, _LATEST)]
             ]
         elif fact.state is FactState.UNKNOWN:
             lines.append(self.unknown(fact))

@@ -103,12 +103,12 @@ class DeliverMail:
     async def _claim(self, delivery_id: str) -> _Attempt | None:
         """Count the attempt and commit that before it is made; None when there is nothing to send."""
         async with self._begin() as work:
-            delivery = await work.deliveries.lock(delivery_id)
-            if delivery is None or delivery.state in FINAL:
+            locked = await work.deliveries.lock(delivery_id)
+            if locked is None or locked[0].state in FINAL:
                 return None
+            delivery, told = locked
             if delivery.claimed:
                 raise TryAgain
-            told = await work.deliveries.told(delivery_id)
             recipient = await self._find_recipient(delivery.admin, work)
             if isinstance(recipient, str):
                 await work.deliveries.cancel(delivery_id, recipient, self._clock())

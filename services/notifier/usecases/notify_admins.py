@@ -66,8 +66,11 @@ class NotifyAdmins:
         if await self._worth_waiting(request, checks, found=bool(admins)):
             job = {"reference_id": told.reference_id, "checks": checks + 1}
             work.unit.enqueue(LATER, job, not_before=self._clock() + PAUSE)
+            if checks == 0:
+                await work.requests.postpone(told.reference_id)
             return
-        await work.requests.settle(told.reference_id)
+        if checks:
+            await work.requests.settle(told.reference_id)
         if not admins:
             self._publish_nobody(told, work)
             admins = [FALLBACK] if self._policy.fallback_email else []
