@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from deploy.local.tools import Commands, Tools
 from shared.kit.mail.servers import parse_smtp_urls
 
 _START_LIMIT = 120.0  # seconds for one process; a busy machine may need several times the usual three
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_LIMIT = 13.0  # seconds of the contract's 15, with room for a kill
 _HTTP_SERVICES = ("intake", "recovery", "audit")
 
@@ -48,6 +50,10 @@ def run(options: Options, report: Report) -> None:
     Raises:
         CommandError: with a message for people; whatever had been started is stopped by then.
     """
+    for number in _STOP_SIGNALS:
+        # Until `serve` takes over nothing runs that would have to be stopped. A shell starts background jobs with
+        # SIGINT ignored, hence not left to the default.
+        signal.signal(number, lambda *_: sys.exit(0))
     overrides = Overrides(options.environ)
     require_settings(overrides, demo=options.demo)
     ports = Ports(options.port_base)
@@ -88,7 +94,7 @@ class Stack:
         """Start, run until SIGINT or SIGTERM, stop."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, stop.set)
         starting = asyncio.create_task(self._start())
         stopped = asyncio.create_task(stop.wait())

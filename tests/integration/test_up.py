@@ -159,12 +159,13 @@ def test_a_service_that_cannot_start_ends_it_with_the_reason(up: Up, tmp_path: P
     assert not (tmp_path / "var" / "postgres" / "postmaster.pid").exists()
 
 
-@pytest.mark.parametrize("processes", [1, 3, 6, 12])
+@pytest.mark.parametrize("processes", [0, 1, 3, 6, 12])
 def test_it_stops_cleanly_in_the_middle_of_a_start(up: Up, processes: int) -> None:
     stack = up()
     assert stack.process is not None
     pid = stack.process.pid
-    seen = eventually(lambda: found if len(found := descendants(pid)) >= processes else None)
+    eventually(lambda: (stack.folder / "lock").exists())
+    seen = eventually(lambda: (descendants(pid),) if len(descendants(pid)) >= processes else None)[0]
     code, seconds, _ = stack.stop()
     assert code == 0
     assert seconds < 15
