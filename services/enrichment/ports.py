@@ -79,4 +79,7 @@ class Freshness(Protocol):
     """Whether events were accepted that the projections don't hold yet."""
 
     async def __call__(self) -> bool:
-        """Tells whether this service has seen all identity events that the broker has."""
+        """Tells whether this service has seen the identity events that the broker has, but for a batch at most."""
+
+    async def until_settled(self) -> None:
+        """Waits until the events that were read before have had their effect."""

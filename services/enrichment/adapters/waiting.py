@@ -49,13 +49,13 @@ class WaitingRequests:
         database: Database,
         enrich: EnrichRequest,
         facts_of: Callable[[UnitOfWork], Facts],
-        is_fresh: Freshness,
+        freshness: Freshness,
         clock: Clock,
     ) -> None:
         self._database = database
         self._enrich = enrich
         self._facts_of = facts_of
-        self._is_fresh = is_fresh
+        self._freshness = freshness
         self._clock = clock
         self._woken = asyncio.Event()
         self._busy_until = 0.0
@@ -95,6 +95,7 @@ class WaitingRequests:
 
     async def work_off(self) -> bool:
         """Enriches the request that is due first; False when none is."""
+        await self._freshness.until_settled()
         now = self._clock()
         failed: Row[Any] | None = None
         try:
@@ -111,7 +112,7 @@ class WaitingRequests:
         return True
 
     async def _settle(self, row: Row[Any], unit: UnitOfWork, now: datetime) -> None:
-        if now - row.waiting_since < LONGEST_WAIT and not await self._is_fresh():
+        if now - row.waiting_since < LONGEST_WAIT and not await self._freshness():
             await unit.connection.execute(_POSTPONE, _place(row, due_at=now + PATIENCE))
             self.wake()
             return

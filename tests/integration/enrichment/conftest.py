@@ -123,6 +123,7 @@ def settings_of(url: str, servers: list[str], jwks: Path, **more: str) -> Enrich
             "READMIT_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
             "READMIT_KAFKA_REBALANCE_TIMEOUT_MS": "1000",
             "READMIT_KAFKA_ENABLE_IDEMPOTENCE": "false",
+            "READMIT_KAFKA_FETCH_MAX_WAIT_MS": "20",
             **more,
         }
     )

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from services.enrichment.adapters.enrichments import PostgresEnrichments
 from services.enrichment.adapters.facts import PostgresFacts
+from services.enrichment.adapters.freshness import ConsumerFreshness
 from services.enrichment.adapters.geoip import GeoDatabase, GeoIp
 from services.enrichment.adapters.projections import PostgresProjections
 from services.enrichment.adapters.tables import enrichment
@@ -133,10 +134,7 @@ def statements(database: Database) -> Iterator[list[str]]:
 
 
 async def enrich_one(database: Database, email: str) -> int:
-    async def fresh() -> bool:
-        return True
-
-    enrich = EnrichRequest(LOCATE, HASHER.all, fresh, lambda: NOW)
+    enrich = EnrichRequest(LOCATE, HASHER.all, ConsumerFreshness(), lambda: NOW)
     with statements(database) as sent:
         async with database.begin() as unit:
             facts, out = PostgresFacts(unit.connection, HASHER.all), PostgresEnrichments(unit)
