@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
-SYNC := $(UV) pip sync --quiet --require-hashes --python $(BIN)/python
+SYNC := $(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python
 EDITABLE := $(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 
 .PHONY: help
