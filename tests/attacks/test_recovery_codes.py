@@ -8,6 +8,7 @@ import hmac
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -176,20 +177,26 @@ async def test_host_headers_reach_no_mail_and_no_page(recovery: Recovery) -> Non
     assert "evil.example" not in page.text + str(page.headers)
 
 
+_watched: ContextVar[list[str] | None] = ContextVar("watched", default=None)
+
+
 @contextmanager
 def statements(recovery: Recovery) -> Iterator[list[str]]:
-    """Every statement sent to the database meanwhile by a redemption."""
+    """The statements that this task sends to the database meanwhile; what runs in the background is another task."""
     seen: list[str] = []
 
     def before(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if "outbox" not in statement and "skip locked" not in statement.lower():
-            seen.append(" ".join(statement.split())[:60])
+        watched = _watched.get()
+        if watched is not None:
+            watched.append(" ".join(statement.split())[:60])
 
     engine = recovery.plumbing.engine.sync_engine
     event.listen(engine, "before_cursor_execute", before)
+    token = _watched.set(seen)
     try:
         yield seen
     finally:
+        _watched.reset(token)
         event.remove(engine, "before_cursor_execute", before)
 
 

@@ -25,10 +25,12 @@ from services.recovery.routes.wording import (
     ACTION_NAMES,
     STATUS_BADGES,
     STATUS_MEANINGS,
+    THINGS,
     account_facts,
     action_facts,
     activity_row,
     context_facts,
+    context_missing,
 )
 from services.recovery.usecases.look_up import Desk
 from services.recovery.usecases.request_action import RequestAction
@@ -168,7 +170,7 @@ class ConsolePages:
         actions = [
             {
                 "action": action,
-                "label": ACTION_NAMES[action.kind],
+                "label": THINGS[action.kind],
                 "status": action.shown_status(view.at),
                 "badge": STATUS_BADGES.get(action.shown_status(view.at), "neutral"),
             }
@@ -179,6 +181,7 @@ class ConsolePages:
             "href": href,
             "facts": account_facts(view.account),
             "context": context_facts(facts),
+            "context_missing": context_missing(facts),
             "unavailable": {kind.value: reason for kind, reason in view.unavailable.items()},
             "open_requests": view.open_requests,
             "actions": actions,
@@ -207,7 +210,7 @@ class ConsolePages:
         status = action.shown_status(now)
         context = self._signin.page_context(session) | {
             "action": action,
-            "label": ACTION_NAMES[action.kind].removeprefix("Send "),
+            "label": THINGS[action.kind],
             "status": status,
             "badge": STATUS_BADGES.get(status, "neutral"),
             "meaning": STATUS_MEANINGS[status],

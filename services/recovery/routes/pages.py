@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter
@@ -33,9 +34,10 @@ class FormErrors(dict[str, str]):
 
 
 _WITH_SCRIPT = ContentPolicy(script_src=("'self'",))
-_BAD_CODE = (
-    "The address and the code don't fit together, or the code has run out, was used, or was replaced by a newer one. "
-    "Check both, or ask for a new code."
+_BAD_CODE = "This address and this code do not fit together, or not any more"
+_BAD_CODE_ADVICE = (
+    "A code runs out after an hour, can be used once, and is replaced by a newer one. Check both fields, or ask for a "
+    "new code."
 )
 _BAD_LINK = (
     "This link is not valid, or not any more: it can be used once, within a day, and a newer one replaces it. "
@@ -134,7 +136,8 @@ class PersonPages:
     def _code_page(
         self, request: Request, errors: Errors, email: str, actions: Sequence[str], status: int = 200
     ) -> Response:
-        context = {"errors": FormErrors(errors), "email": email, "actions": actions}
+        context: dict[str, Any] = {"errors": FormErrors(errors), "email": email, "actions": actions}
+        context["refused"] = _BAD_CODE_ADVICE if status == 400 else ""
         return self._pages.render(request, "recover.html", context, status)
 
     def _hand_over(self, request: Request, grant: str, actions: frozenset[GrantedAction]) -> Response:

@@ -9,14 +9,17 @@ from services.recovery.adapters.reasons import Reason
 from services.recovery.domain.account import Account
 from services.recovery.domain.actions import Action, ActionStatus
 from services.recovery.ports import Activity
+from shared.schemas.action import service_actor
 from shared.schemas.recovery import ActionKind
 
 Row = tuple[str, Any]
 
+SERVICE = service_actor("recovery")
 ACTION_NAMES = {
     ActionKind.ACCESS_EMAIL: "Send Access Email",
     ActionKind.RECOVERY_CODE: "Send Recovery Code Email",
 }
+THINGS = {ActionKind.ACCESS_EMAIL: "Access email", ActionKind.RECOVERY_CODE: "Recovery code email"}
 STATUS_BADGES = {
     ActionStatus.SENT: "ok",
     ActionStatus.USED: "ok",
@@ -118,6 +121,15 @@ def context_facts(context: Mapping[str, Any]) -> list[Row]:
     return [(label, _fact(name, context.get(name))) for name, label in _FACTS.items() if name not in _ELSEWHERE]
 
 
+def context_missing(context: Mapping[str, Any]) -> str:
+    """Why nothing at all is known; empty where something is."""
+    states = {(fact.get("state"), fact.get("why")) for fact in context.values() if isinstance(fact, Mapping)}
+    if len(states) != 1:
+        return ""
+    ((state, why),) = states
+    return str(why or "no answer") if state == "unknown" else ""
+
+
 def _fact(name: str, fact: Any) -> Any:
     if not isinstance(fact, Mapping) or fact.get("state") == "unknown":
         why = fact.get("why") if isinstance(fact, Mapping) else None
@@ -149,10 +161,12 @@ def activity_row(line: Activity, reasons: Iterable[Reason]) -> dict[str, Any]:
     who = line.actor or "unknown"
     if line.actor == line.account_id:
         who = "the owner"
+    elif who == SERVICE:
+        who = "Readmit"
     if line.on_behalf_of:
         who += f", on behalf of {line.on_behalf_of}"
     why = [_label(line.reason, reasons) if line.reason else None, line.details, f"from {line.ip}" if line.ip else None]
-    return {"line": line, "label": _TYPES.get(name, name), "who": who, "why": ". ".join(part for part in why if part)}
+    return {"line": line, "label": _TYPES.get(name, name), "who": who, "why": "; ".join(part for part in why if part)}
 
 
 def _label(code: str, reasons: Iterable[Reason]) -> str:
