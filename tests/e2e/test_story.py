@@ -30,6 +30,8 @@ LABELS = [
 
 
 async def act(stack: Stack, org: Organisation, kind: str, **body: Any) -> dict[str, Any]:
+    # Each service has its own projection: that notifier knew the administrators says nothing of recovery's.
+    await eventually(lambda: knows(stack, org), what="recovery knows the accounts")
     response = await stack.client.post(
         f"{stack.url('recovery')}/v1/accounts/{org.person.account_id}/{kind}",
         json={"reason": await a_reason(stack, org)} | body,
