@@ -23,10 +23,10 @@ from shared.kit.messaging.consumer import RecordConsumer
 from shared.kit.messaging.relay import create_outbox, register_relay
 from shared.kit.messaging.watchdog import ConsumerWatchdog
 from shared.kit.settings import ServiceSettings
+from shared.kit.shutdown import HTTP_SECONDS
 
 VERSION = "0.1.0"
 OUTBOX_CONNECTIONS = 24  # a ceiling: queues of a relay (3 connections) and mail senders (9 each); opened as they start
-STOP_SECONDS = 8  # HTTP requests in flight at SIGTERM get this long; with the rest it stays under 10 s
 
 log = get_logger(__name__)
 
@@ -82,26 +82,34 @@ class Plumbing:
         self.components.append(watchdog)
         self.live[f"consumer {consumer.group}"] = watchdog.deaf
 
-    @asynccontextmanager
-    async def running(self, _: FastAPI) -> AsyncIterator[None]:
-        """Starts everything, and stops it in the reverse order: first what takes work in, the database last."""
+    async def start(self) -> None:
+        """Starts everything. Kafka is connected in the background."""
         await self.link.start()
         await self.outbox.start()
         for component in self.components:
             await component.start()
         log.info("service.started", version=VERSION)
+
+    async def stop(self) -> None:
+        """Stops in the reverse order: first what takes work in, the database last."""
+        for consumer in self.consumers:
+            consumer.stop()
+        for component in reversed(self.components):
+            await component.stop()
+        await self.outbox.stop()
+        await self.link.stop()
+        await self.outbox_engine.dispose()
+        await self.engine.dispose()
+        log.info("service.stopped")
+
+    @asynccontextmanager
+    async def running(self, _: FastAPI) -> AsyncIterator[None]:
+        """The lifespan of the web application."""
+        await self.start()
         try:
             yield
         finally:
-            for consumer in self.consumers:
-                consumer.stop()
-            for component in reversed(self.components):
-                await component.stop()
-            await self.outbox.stop()
-            await self.link.stop()
-            await self.outbox_engine.dispose()
-            await self.engine.dispose()
-            log.info("service.stopped")
+            await self.stop()
 
     def application(
         self,
@@ -154,7 +162,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         proxy_headers=False,
         server_header=False,
         date_header=True,
-        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_graceful_shutdown=HTTP_SECONDS,
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=32_768,
     )

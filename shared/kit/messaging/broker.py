@@ -12,6 +12,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 
 from shared.kit.logging import get_logger
 from shared.kit.settings import ServiceSettings
+from shared.kit.shutdown import KAFKA_SECONDS
 
 log = get_logger(__name__)
 
@@ -59,7 +60,7 @@ def create_broker(settings: ServiceSettings) -> KafkaBroker:
         max_request_size=MAX_REQUEST_BYTES,
         enable_idempotence=settings.kafka_enable_idempotence,
         allow_auto_create_topics=False,
-        graceful_timeout=8.0,
+        graceful_timeout=KAFKA_SECONDS,
         security=security_of(settings),
         apply_types=False,
         logger=None if settings.log_level != "DEBUG" else log,

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.kit.db.tables import RELAY_QUEUE, outbox
 from shared.kit.logging import get_logger
+from shared.kit.shutdown import OUTBOX_SECONDS
 
 log = get_logger(__name__)
 
@@ -33,7 +34,7 @@ def create_outbox(engine: AsyncEngine) -> OutboxBroker:
     return OutboxBroker(
         engine,
         outbox_table=outbox,
-        graceful_timeout=8.0,
+        graceful_timeout=OUTBOX_SECONDS,
         last_exception_renderer=lambda error: type(error).__name__,
         apply_types=False,
         logger=None,
