@@ -19,6 +19,9 @@ log = get_logger(__name__)
 
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 60.0  # RFC 5321 section 4.5.3.2 allows minutes; an admin waits for this mail
+# One message altogether. Each answer may come in time and all of them too late: the job's lease (150 s) must outlive
+# this, or the mail goes out twice with nobody dead.
+MESSAGE_SECONDS = 100.0
 CLOSING = 421  # RFC 5321, section 3.8: the server closes the connection after this answer
 IDLE_SECONDS = 20.0  # servers close idle connections; one this old is not trusted with a message
 
@@ -68,8 +71,12 @@ class Mailer:
         sender, recipient = wire_address(sender), wire_address(recipient)
         async with self._slots:
             try:
-                client, server = await self._connection()
-                accepted = await self._transmit(client, server, message, sender, recipient)
+                async with asyncio.timeout(MESSAGE_SECONDS):
+                    client, server = await self._connection()
+                    accepted = await self._transmit(client, server, message, sender, recipient)
+            except TimeoutError:
+                sent_messages.labels("temporary-failure").inc()
+                raise TemporaryFailure(None, "the server took too long altogether") from None
             except TemporaryFailure:
                 sent_messages.labels("temporary-failure").inc()
                 raise

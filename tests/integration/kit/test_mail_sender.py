@@ -232,3 +232,17 @@ async def test_international_addresses_need_smtputf8_only_where_they_must() -> N
 def test_server_urls(url: str, servers: list[tuple[object, ...]]) -> None:
     parsed = [(item.host, item.port, item.security, item.username, item.password) for item in parse_smtp_urls(url)]
     assert parsed == servers
+
+
+async def test_a_server_that_is_slow_at_everything_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer is in time, all of them together are not: a job's lease would run out, and its mail go out twice."""
+    monkeypatch.setattr(sender, "MESSAGE_SECONDS", 0.3, raising=False)
+    async with smtp_server() as fake, mailer(fake) as mail:
+        await send(mail)
+        fake.replies["."] = HANG
+        async with asyncio.timeout(3):
+            error = await failure(mail)
+        assert isinstance(error, TemporaryFailure)
+        assert error.status is None
+        del fake.replies["."]
+        assert (await send(mail)).startswith("taken")  # on a new connection, not on the half-used one
