@@ -80,7 +80,7 @@ def build_use_cases(settings: RecoverySettings, plumbing: Plumbing, mailer: Mail
     """The use cases, given everything that comes from outside."""
     transactions = SqlTransactions(plumbing.database)
     hasher = AddressHasher(settings.hash_key)
-    chronicle = Chronicle(clock, uuid7)
+    chronicle = Chronicle(clock, uuid7, hasher)
     permissions = Permissions(
         access_email_level=settings.access_email_level,
         recovery_code_level=settings.recovery_code_level,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from services.recovery.domain.actions import Action
-from services.recovery.ports import Activity, Transaction
+from services.recovery.ports import Activity, Caller, Transaction
 from shared.kit.clock import Clock, NewId
 from shared.schemas.action import service_actor
 from shared.schemas.envelope import Event
@@ -18,9 +19,14 @@ SERVICE = service_actor("recovery")
 class Chronicle:
     """Writes both in the caller's transaction."""
 
-    def __init__(self, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, clock: Clock, new_id: NewId, hash_text: Callable[[str], str]) -> None:
         self._clock = clock
         self._new_id = new_id
+        self._hash_text = hash_text
+
+    def key_of(self, caller: Caller) -> str:
+        """The Kafka key of what is about nobody but the caller: hashed, as what a token says of them may be an address."""
+        return self._hash_text(caller.actor)
 
     async def record(self, tx: Transaction, kind: type[Event[Any]], data: RecoveryData, *, key: str) -> None:
         """Publishes the event. `key` is the account's id, or the keyed hash of an address."""

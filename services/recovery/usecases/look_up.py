@@ -33,8 +33,7 @@ async def record_denial(
         data = ActionDeniedData(
             actor=caller.actor, reason=denial.rule.value, ip=caller.ip, user_agent=caller.user_agent
         )
-    # Where the call was about no account, the log of events is the administrator's own.
-    await chronicle.record(tx, ActionDenied, data, key=data.subject or caller.actor)
+    await chronicle.record(tx, ActionDenied, data, key=data.subject or chronicle.key_of(caller))
 
 
 class Desk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -35,6 +36,10 @@ from shared.schemas.values import MAX_ADDRESS_LENGTH
 REJECTION_WINDOW = timedelta(minutes=1)
 """Refused attempts on an address within this time are one event."""
 
+# At once, in one process: attempts on one account wait for one row, and must not wait with every connection there is
+# (the pool has at least 14, of which the desk and the projections need some).
+_PLACES = 8
+
 _NO_CODE = "0" * CODE_LENGTH  # stands in for what is no code, so that it costs the same
 _NO_SELECTOR = "-" * 4  # no selector is this: hyphens are not in the alphabet
 
@@ -57,9 +62,14 @@ class Redeem:
         self._window = window
         self._sign_grant = sign_grant
         self._chronicle = chronicle
+        self._places = asyncio.Semaphore(_PLACES)
 
     async def code(self, caller: Caller, network: str, email: str, code: str, actions: Sequence[GrantedAction]) -> str:
         """A grant for these actions. Raises InvalidOrExpired."""
+        async with self._places:
+            return await self._code(caller, network, email, code, actions)
+
+    async def _code(self, caller: Caller, network: str, email: str, code: str, actions: Sequence[GrantedAction]) -> str:
         address = email.strip()
         hashes = self._hashes(address if len(address) <= MAX_ADDRESS_LENGTH else "")
         read = read_code(code)
@@ -76,6 +86,10 @@ class Redeem:
 
     async def link(self, caller: Caller, token: str) -> str:
         """A grant to set a new password. Raises InvalidOrExpired."""
+        async with self._places:
+            return await self._link(caller, token)
+
+    async def _link(self, caller: Caller, token: str) -> str:
         async with self._transactions.begin() as tx:
             candidate = await tx.credentials.find_link(self._sealer.lookups(token))
         match = self._match([candidate] if candidate else [], token)

@@ -272,3 +272,13 @@ async def test_the_interface_describes_itself(recovery: Recovery) -> None:
     schema = paths["/v1/accounts/{account_id}/recovery-codes"]["post"]["requestBody"]["content"]["application/json"]
     assert "reason" in schema["schema"]["properties"]
     assert not any("console" in path for path in paths)
+
+
+async def test_a_subject_that_is_an_address_becomes_no_kafka_key(recovery: Recovery) -> None:
+    """Keys are opaque ids or keyed hashes (contract section 5); some issuers put an address into `sub`."""
+    subject = f"stranger-{secrets.token_hex(4)}@example.org"
+    assert (await recovery.call("GET", "/v1/accounts?query=x", subject)).status_code == 403
+    rows = await recovery.rows("SELECT key, value FROM ledger WHERE type LIKE '%action-denied%' ORDER BY id DESC LIMIT 5")
+    (key,) = [row.key for row in rows if subject.encode() in bytes(row.value)]
+    assert "@" not in key
+    assert subject not in key

@@ -277,3 +277,18 @@ async def test_grant_keys_are_public_and_nothing_more(recovery: Recovery) -> Non
     assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("EC", "P-256", "ES256", "sig")
     assert key["kid"]
     assert "d" not in key
+
+
+async def test_attempts_that_wait_leave_the_desk_its_connections(recovery: Recovery) -> None:
+    """Attempts on one account wait for one row; with every connection there is, nobody could act on anything."""
+    target, expert = await recovery.account(), await recovery.expert()
+    await recovery.mailed_code(target)
+    async with recovery.plumbing.engine.connect() as blocker:
+        await blocker.execute(text("LOCK TABLE attempt_windows IN ACCESS EXCLUSIVE MODE"))
+        attempts = [asyncio.create_task(recovery.redeem(target.email, "0000-0000-00000")) for _ in range(60)]
+        await asyncio.sleep(0.3)
+        async with asyncio.timeout(4):
+            answer = await recovery.call("GET", f"/v1/accounts/{target.account_id}", expert)
+        assert answer.status_code == 200
+        await blocker.rollback()
+    assert {answer.status_code for answer in await asyncio.gather(*attempts)} == {400}
