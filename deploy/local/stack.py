@@ -71,7 +71,6 @@ class Stack:
 
     def __init__(self, options: Options, overrides: Overrides, ports: Ports, folder: Path) -> None:
         self._options = options
-        self._overrides = overrides
         self._ports = ports
         self._logs = folder / "logs"
         self._environment = environment_of(options.environ, folder, ports.base, demo=options.demo)
