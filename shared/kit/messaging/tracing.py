@@ -1,7 +1,7 @@
 """The W3C trace context of the work in hand: one trace from the request form to the mail server.
 
-`traceparent` (W3C Trace Context, section 3.2) travels in events, outbox rows and log lines; spans are exported by
-OpenTelemetry only where `OTEL_*` is set.
+`traceparent` (W3C Trace Context, section 3.2) travels in events and outbox rows, its trace id in log lines.
+No spans are exported yet.
 """
 
 from __future__ import annotations
