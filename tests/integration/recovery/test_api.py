@@ -278,7 +278,9 @@ async def test_a_subject_that_is_an_address_becomes_no_kafka_key(recovery: Recov
     """Keys are opaque ids or keyed hashes (contract section 5); some issuers put an address into `sub`."""
     subject = f"stranger-{secrets.token_hex(4)}@example.org"
     assert (await recovery.call("GET", "/v1/accounts?query=x", subject)).status_code == 403
-    rows = await recovery.rows("SELECT key, value FROM ledger WHERE type LIKE '%action-denied%' ORDER BY id DESC LIMIT 5")
+    rows = await recovery.rows(
+        "SELECT key, value FROM ledger WHERE type LIKE '%action-denied%' ORDER BY id DESC LIMIT 5"
+    )
     (key,) = [row.key for row in rows if subject.encode() in bytes(row.value)]
     assert "@" not in key
     assert subject not in key
