@@ -25,7 +25,7 @@ class Chronicle:
         self._hash_text = hash_text
 
     def key_of(self, caller: Caller) -> str:
-        """The Kafka key of what is about nobody but the caller: hashed, as what a token says of them may be an address."""
+        """The Kafka key of what is about nobody but the caller: hashed, since a token may call them by an address."""
         return self._hash_text(caller.actor)
 
     async def record(self, tx: Transaction, kind: type[Event[Any]], data: RecoveryData, *, key: str) -> None:
