@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import email
 import email.policy
+import functools
 import json
 import os
 import re
@@ -44,8 +45,9 @@ class Received:
     recipients: list[str]
     raw: bytes
 
-    @property
+    @functools.cached_property
     def message(self) -> EmailMessage:
+        """Parsed once: tests look through the mailbox again and again, on the cores that the stack needs."""
         return email.message_from_bytes(self.raw, policy=email.policy.default)
 
     def part(self, subtype: str) -> str:
