@@ -18,7 +18,7 @@ _REPLAY = text("""
     WITH chosen AS (
         SELECT id, (row_number() OVER (ORDER BY id) - 1) / 500 AS batch FROM ledger
         WHERE (CAST(:since AS timestamptz) IS NULL OR recorded_at >= :since)
-          AND (CAST(:topics AS text[]) IS NULL OR topic = ANY(:topics))
+          AND CASE WHEN CAST(:topics AS text[]) IS NULL THEN topic NOT LIKE '%.dlt' ELSE topic = ANY(:topics) END
     ), queued AS (
         INSERT INTO outbox (queue, payload, headers)
         SELECT 'relay', convert_to(jsonb_build_object('ids', jsonb_agg(id ORDER BY id))::text, 'UTF8'),
@@ -37,7 +37,8 @@ async def replay(database_url: str, *, since: datetime | None = None, topics: Co
     Args:
         database_url: the service's database.
         since: only what was recorded at or after this time.
-        topics: only messages of these topics.
+        topics: only messages of these topics. Without it all but dead letters: nobody consumes those, and their way
+            back is `readmit dead-letters replay`.
     """
     engine = create_async_engine(async_url(database_url), pool_size=1, hide_parameters=True)
     try:

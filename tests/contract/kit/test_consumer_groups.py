@@ -21,13 +21,35 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from shared.kit.messaging.consumer import RecordConsumer
 from shared.kit.service import Plumbing
-from shared.schemas.topics import Topic, dead_letter_topic
+from shared.schemas.registry import EVENTS
+from shared.schemas.topics import Topic, dead_letter_topic, topic_of
 
 FILE = Path(__file__).parents[3] / "deploy" / "kafka" / "topics.yaml"
 SERVICES = ("intake", "enrichment", "notifier", "recovery", "audit")
 
-# `subject-erased` is on this topic: declared for every group that will act on it, subscribed to by those that do.
-NOT_YET = {Topic.AUDIT_ACCESS.value}
+# Contract section 5: topic, key and, by their beginnings, the events that are on it.
+CONTRACT = {
+    "readmit.identity.accounts.v1": ("account id", ("readmit.identity.account.", "readmit.identity.account-removed.")),
+    "readmit.identity.activity.v1": (
+        "account id, else keyed hash of the email address",
+        (
+            *("readmit.identity.signin-", "readmit.identity.password-", "readmit.identity.email-"),
+            *("readmit.identity.two-factor-", "readmit.identity.backup-codes-"),
+            *("readmit.identity.locked.", "readmit.identity.unlocked."),
+        ),
+    ),
+    "readmit.assistance.requests.v1": (
+        "keyed hash of the email address",
+        ("readmit.assistance.requested.", "readmit.assistance.suppressed.", "readmit.assistance.throttled."),
+    ),
+    "readmit.assistance.enriched.v1": ("reference id", ("readmit.assistance.enriched.",)),
+    "readmit.assistance.notifications.v1": (
+        "reference id",
+        ("readmit.assistance.admin-notif", "readmit.assistance.nobody-eligible."),
+    ),
+    "readmit.recovery.actions.v1": ("account id, else keyed hash of the email address", ("readmit.recovery.",)),
+    "readmit.audit.access.v1": ("actor", ("readmit.audit.",)),
+}
 
 
 def pem(key: Any) -> str:
@@ -94,12 +116,26 @@ def test_dead_letter_topics_are_those_of_the_subscriptions(service: str, subscri
     groups = declared()
     for group, topics in subscribed[service].items():
         assert group == f"{service}.events"
-        assert topics <= groups[group], f"topics.yaml lacks dead letters of {group}"
-        assert groups[group] - topics <= NOT_YET, f"topics.yaml has dead letters of {group} that nobody writes"
+        assert topics == groups[group], f"topics.yaml and {service} differ about dead letters of {group}"
 
 
-def test_every_declared_group_belongs_to_a_service() -> None:
-    assert {group.partition(".")[0] for group in declared()} <= set(SERVICES) - {"audit"}
+def test_every_declared_group_is_one_that_subscribes(subscribed: dict[str, dict[str, Any]]) -> None:
+    assert set(declared()) == {group for service in SERVICES if service != "audit" for group in subscribed[service]}
+
+
+def test_the_topics_and_their_keys_are_the_contracts() -> None:
+    topics = yaml.safe_load(FILE.read_text("utf-8"))["topics"]
+    assert {item["name"]: item["key"] for item in topics} == {name: key for name, (key, _) in CONTRACT.items()}
+    assert {str(topic) for topic in Topic} == set(CONTRACT)
+
+
+def test_each_event_is_on_the_topic_that_the_contract_names() -> None:
+    placed = {type_: topic_of(type_) for type_ in EVENTS}
+    contract = {
+        type_: [topic for topic, (_, beginnings) in CONTRACT.items() if type_.startswith(beginnings)]
+        for type_ in placed
+    }
+    assert {type_: [str(topic)] for type_, topic in placed.items()} == contract
 
 
 def test_audit_reads_every_topic_and_no_dead_letters(subscribed: dict[str, dict[str, Any]]) -> None:
