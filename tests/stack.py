@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -206,13 +206,18 @@ async def eventually(condition: Callable[[], Any], seconds: float = 15, what: st
 
 @contextlib.asynccontextmanager
 async def running_stack(
-    folder: Path, *, environment: Mapping[str, str] | None = None, demo: bool = False
+    folder: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    demo: bool = False,
+    mailbox: Mailbox | None = None,
+    options: Sequence[str] = (),
 ) -> AsyncIterator[Stack]:
     """`readmit up` with the test's own issuer and SMTP server, stopped by SIGTERM at the end.
 
-    With `demo`, the demo's own identity platform and mailbox are used instead.
+    With `demo`, the demo's own identity platform and mailbox are used instead. `options` are more of `up`'s.
     """
-    issuer, mailbox = Issuer(folder), Mailbox()
+    issuer, mailbox = Issuer(folder), mailbox or Mailbox()
     with mailbox.running():
         data = folder / "data"
         own = {
@@ -233,6 +238,7 @@ async def running_stack(
         )
         clean = {name: value for name, value in os.environ.items() if not name.startswith("READMIT_")}
         arguments = ["up", "--data-dir", str(data), "--port-base", str(free_port_base()), *(["--demo"] if demo else [])]
+        arguments += options
         process = await asyncio.create_subprocess_exec(
             *READMIT, *arguments, env=clean | settings, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
