@@ -16,6 +16,7 @@ from services.notifier.usecases.notify_admins import NotifyAdmins
 from services.notifier.usecases.project_accounts import project_accounts
 from services.notifier.usecases.tell_digest import TellDigest
 from shared.kit.db.unit import Database, UnitOfWork
+from shared.kit.failpoints import failpoint
 from shared.kit.mail.retry import MailRetry
 from shared.kit.messaging.events import Handlers
 from shared.kit.messaging.tracing import trace
@@ -42,7 +43,9 @@ def register(handlers: Handlers, notify: NotifyAdmins) -> None:
         for event in events:
             if isinstance(event, AssistanceEnriched):
                 with trace(event.traceparent):
+                    await failpoint("notifier.resolution.before")
                     await notify(event, work)
+                    await failpoint("notifier.resolution.after")
 
 
 def register_jobs(
@@ -60,6 +63,7 @@ def register_jobs(
         max_fetch_interval=2.0,
     )
     async def send_mail(job: dict[str, Any]) -> None:
+        await failpoint("notifier.mail.after-lease")
         await deliver(job["delivery_id"])
 
     @outbox.subscriber(

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.kit.db.engine import create_engine
 from shared.kit.db.unit import Database
+from shared.kit.failpoints import arm
 from shared.kit.http.app import create_app
 from shared.kit.http.health import Check, database_check, health_router
 from shared.kit.logging import configure_logging, get_logger
@@ -151,6 +152,7 @@ class Plumbing:
 def serve(app: FastAPI, settings: ServiceSettings) -> None:
     """Runs the application until SIGTERM or SIGINT. The peer's address is the connection's: no proxy header is believed
     here (hazard 16); what a service believes of them it decides itself, by its own setting."""
+    arm(settings.service, settings.failpoints, settings.failpoints_dir)
     uvicorn.run(
         app,
         host=settings.host,

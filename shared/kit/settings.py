@@ -19,11 +19,16 @@ from urllib.parse import urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, DirectoryPath, Field, FilePath, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.kit.failpoints import Failpoint, parse
+
 PREFIX = "READMIT_"
+FAILPOINTS_REFUSED = (
+    "READMIT_FAILPOINTS is for tests: it kills services on purpose, and is refused unless READMIT_ENVIRONMENT=test"
+)
 
 
 class SettingsError(Exception):
@@ -104,6 +109,10 @@ def _postgres_url(value: str) -> str:
     if not named:
         raise ValueError("must be postgresql://user:password@host/database")
     return value
+
+
+def _failpoints(value: object) -> object:
+    return parse(value) if isinstance(value, str) else value
 
 
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
@@ -211,6 +220,24 @@ class ServiceSettings(BaseSettings):
     kafka_enable_idempotence: bool = Field(True, description="Idempotent producer; off only for the embedded broker.")
 
     hash_key: SymmetricKeys = Field(description="Keys of the keyed hashes of addresses; the same in all services.")
+
+    environment: str = Field(
+        "production", pattern="^(production|test)$", description="`test` where settings for tests are let in."
+    )
+    failpoints: Annotated[tuple[Failpoint, ...], NoDecode, BeforeValidator(_failpoints)] = Field(
+        (),
+        description="For tests: places at which the service kills itself, such as `intake.request.before-answer=kill`; "
+        "refused unless `READMIT_ENVIRONMENT=test`.",
+    )
+    failpoints_dir: DirectoryPath | None = Field(
+        None, description="For tests: a folder that remembers which of these places were reached; each then acts once."
+    )
+
+    @model_validator(mode="after")
+    def _no_failpoints_in_production(self) -> Self:
+        if self.failpoints and self.environment != "test":
+            raise ValueError(FAILPOINTS_REFUSED)
+        return self
 
     @model_validator(mode="after")
     def _kafka_credentials(self) -> Self:

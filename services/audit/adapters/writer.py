@@ -16,6 +16,7 @@ from services.audit.domain.persons import Person
 from services.audit.domain.sealing import KEY_BYTES, KeyWrapper
 from services.audit.ports import Addition, EventKey, Position, SubjectKey
 from shared.kit.db.unit import Database
+from shared.kit.failpoints import failpoint
 
 PARTITION_SIZE = 1_000_000  # records; the same number is in the function `ensure_partition`
 
@@ -211,6 +212,7 @@ class PostgresLogTransaction:
         await self._partitions(records[0].index, addition.size)
         columns = {name: [getattr(record, name) for record in records] for name in _COLUMNS}
         await self._connection.execute(_INSERT_ENTRIES, columns)
+        await failpoint("audit.append.mid-batch")
         keys = {name: [getattr(record, name) for record in records] for name in ("source", "event_id", "message_hash")}
         await self._connection.execute(_INSERT_KEYS, {**keys, "index": columns["index"]})
         if addition.nodes:
@@ -226,6 +228,7 @@ class PostgresLogTransaction:
             addresses, accounts = (list(column) for column in zip(*sorted(addition.owners), strict=True))
             await self._connection.execute(_INSERT_OWNERS, {"addresses": addresses, "accounts": accounts})
         head = {"size": addition.size, "root": addition.root, "note": addition.note, "signed_at": addition.signed_at}
+        await failpoint("audit.append.while-signing")  # signed, and nobody has seen it yet
         await self._connection.execute(_INSERT_CHECKPOINT, head)
 
     async def _partitions(self, first: int, size: int) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 
 from services.intake.adapters.durability import durably
 from shared.kit.db.unit import Database, Publication
+from shared.kit.failpoints import failpoint
 from shared.kit.messaging.tracing import current_traceparent
 from shared.schemas.envelope import Data, Event
 
@@ -37,6 +38,7 @@ class EventStore:
 
     async def _write(self, publications: Sequence[Publication]) -> None:
         async with self._database.begin() as unit:
+            await failpoint("intake.events.before-insert")
             for publication in publications:
                 unit.publish_raw(publication)
 

@@ -13,6 +13,7 @@ from services.intake.adapters.durability import durably
 from services.intake.domain.submission import Answer, Entry, KeyReused, ReferenceTaken
 from services.intake.usecases.submit_request import SOURCE
 from shared.kit.db.tables import RELAY_QUEUE
+from shared.kit.failpoints import failpoint
 from shared.kit.messaging.tracing import current_traceparent
 from shared.schemas.topics import Topic
 
@@ -87,6 +88,7 @@ class RequestStore:
 
     async def _write(self, entry: Entry) -> Answer:
         async with self._engine.connect() as connection:
+            await failpoint("intake.request.before-insert")
             try:
                 row = (await connection.execute(_RECORD, _parameters(entry))).one()
             except IntegrityError:

@@ -11,6 +11,7 @@ from services.intake.routes.event_bodies import MAX_BODY, split_batch
 from services.intake.routes.openapi import POST_EVENTS
 from services.intake.routes.reception import as_problems
 from services.intake.usecases.accept_events import AcceptEvents, BadEvents
+from shared.kit.failpoints import failpoint
 from shared.kit.http.auth import BearerAuth
 from shared.kit.http.bodies import read_limited, require_media_type
 from shared.kit.http.problems import Problem
@@ -40,6 +41,7 @@ def create_events_router(auth: BearerAuth, accept_events: AcceptEvents) -> APIRo
                 raise Problem(
                     422, "None of the events was accepted: some are not as expected.", slug="bad-events", errors=errors
                 ) from None
+        await failpoint("intake.events.before-answer")
         accepted_events.inc(accepted)
         return JSONResponse({"accepted": accepted}, 202)
 

@@ -25,6 +25,7 @@ from services.intake.routes.bodies import AssistanceRequestBody
 from services.intake.usecases.admit_request import AdmitRequest
 from services.intake.usecases.submit_request import SubmitRequest
 from shared.kit.addresses import normalise_address
+from shared.kit.failpoints import failpoint
 from shared.kit.http.auth import Principal
 from shared.kit.http.problems import Problem, unavailable
 from shared.schemas.action import ANONYMOUS
@@ -90,6 +91,7 @@ class Reception:
             idempotency=self._idempotency(request, body, address, principal),
         )
         answer = await self._submit(submission)
+        await failpoint("intake.request.before-answer")
         accepted_requests.inc()
         return answer
 

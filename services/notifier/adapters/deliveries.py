@@ -11,6 +11,7 @@ from services.notifier.adapters.requests import told
 from services.notifier.domain.delivery import Answer, Delivery, State, Told
 from services.notifier.ports import NewDelivery
 from shared.kit.db.unit import UnitOfWork
+from shared.kit.failpoints import failpoint
 from shared.schemas.notifier import Via
 
 # A claim is kept by a heartbeat (usecases.deliver_mail); without one its sender is dead. Shorter than the queue's lease
@@ -121,6 +122,7 @@ class PostgresDeliveries:
 
     async def end_attempt(self, delivery_id: str, number: int, answer: Answer, state: State, now: datetime) -> bool:
         """Writes the attempt's answer in any case, and the delivery's state unless it is final."""
+        await failpoint("notifier.mail.before-mark")
         parameters = {
             "id": delivery_id,
             "number": number,

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.recovery.domain.actions import Action, ActionStatus
 from services.recovery.ports import Credential
+from shared.kit.failpoints import failpoint
 from shared.schemas.recovery import ActionKind
 
 _ADD = text("""
@@ -115,6 +116,7 @@ class SqlActions:
                 "address_hash": action.address_hash,
             },
         )
+        await failpoint("recovery.issue.mid-transaction")
         return action_of(row.one())
 
     async def find(self, action_id: str, *, lock: bool = False) -> Action | None:
@@ -134,7 +136,9 @@ class SqlActions:
         return await self._one(_END, {"action_id": action_id, "status": status.value, "reason": reason})
 
     async def redeem(self, action_id: str, credential_id: str) -> Action | None:
-        return await self._one(_REDEEM, {"action_id": action_id, "credential_id": credential_id})
+        redeemed = await self._one(_REDEEM, {"action_id": action_id, "credential_id": credential_id})
+        await failpoint("recovery.redeem.mid-transaction")
+        return redeemed
 
     async def add_credential(self, action_id: str, credential: Credential, lifetime: timedelta) -> datetime | None:
         row = await self._connection.execute(

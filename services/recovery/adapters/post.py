@@ -9,6 +9,7 @@ from typing import Any
 from services.recovery.domain.actions import Action
 from services.recovery.ports import Letter, MailFailure
 from services.recovery.settings import RecoverySettings
+from shared.kit.failpoints import failpoint
 from shared.kit.mail.message import Mail, compose, envelope_address
 from shared.kit.mail.sender import Mailer, MailFailed, PermanentFailure
 from shared.schemas.recovery import ActionKind
@@ -52,6 +53,7 @@ class SmtpPost:
         except MailFailed as failure:
             answer = _CONTROL.sub(" ", failure.answer)
             raise MailFailure(isinstance(failure, PermanentFailure), failure.status, answer) from None
+        await failpoint("recovery.mail.after-accepted")
 
     def compose(self, letter: Letter) -> bytes:
         """The message's bytes. Raises ValueError for a header that can't be written."""

@@ -33,6 +33,7 @@ from services.recovery.routes.callers import Callers
 from services.recovery.routes.openapi import ACTION_ANSWERS, ADMIN_ANSWERS, body_of, queries
 from services.recovery.usecases.look_up import Desk
 from services.recovery.usecases.request_action import ActionOrder, RequestAction
+from shared.kit.failpoints import failpoint
 from shared.kit.http.auth import BearerAuth
 from shared.kit.http.bodies import read_json
 from shared.kit.http.problems import Problem
@@ -199,6 +200,7 @@ class AdminRoutes:
             action_id = await self._request_action(caller, order)
         except Refused as refused:
             raise problem_of(refused) from None
+        await failpoint("recovery.issue.before-answer")
         return answer({"action_id": action_id, "status": "queued"}, 202)
 
     async def read_action(self, request: Request, action_id: str) -> Response:

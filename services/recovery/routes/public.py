@@ -15,6 +15,7 @@ from services.recovery.routes.bodies import LARGEST_BODY, RedeemCodeBody, Redeem
 from services.recovery.routes.callers import Callers
 from services.recovery.routes.openapi import REDEEM_ANSWERS, body_of
 from services.recovery.usecases.redeem import Redeem
+from shared.kit.failpoints import failpoint
 from shared.kit.http.bodies import read_json
 from shared.kit.http.client_address import network_of
 from shared.schemas.recovery import GrantedAction
@@ -51,7 +52,7 @@ class PublicRoutes:
             grant = await self._redeem.code(caller, network, body.email, body.code, actions)
         except InvalidOrExpired as refused:
             raise problem_of(refused) from None
-        return self._granted(grant)
+        return await self._granted(grant)
 
     async def redeem_link(self, request: Request) -> Response:
         """Exchanges the token of an access email's link for a grant to set a new password."""
@@ -62,13 +63,14 @@ class PublicRoutes:
             grant = await self._redeem.link(caller, body.token)
         except InvalidOrExpired as refused:
             raise problem_of(refused) from None
-        return self._granted(grant)
+        return await self._granted(grant)
 
     async def jwks(self) -> Response:
         """The public keys of grants."""
         return JSONResponse(self._signer.jwks(), headers={"Cache-Control": "public, max-age=300"})
 
-    def _granted(self, grant: str) -> Response:
+    async def _granted(self, grant: str) -> Response:
+        await failpoint("recovery.redeem.before-answer")
         content: dict[str, Any] = {
             "grant": grant,
             "expires_in": int(LIFETIME.total_seconds()),

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.kit.db.tables import RELAY_QUEUE
+from shared.kit.failpoints import failpoint
 from shared.kit.messaging.tracing import current_traceparent
 from shared.schemas.envelope import Event
 from shared.schemas.topics import topic_of
@@ -166,6 +167,7 @@ class Database:
             unit = UnitOfWork(connection, self._outbox)
             yield unit
             await unit.flush()
+            await failpoint("unit.before-commit")
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

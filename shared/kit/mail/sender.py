@@ -7,11 +7,13 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import aiosmtplib
 from prometheus_client import Counter, Histogram
 
 from shared.kit.addresses import wire_address
+from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
 from shared.kit.mail.servers import SmtpServer
 
@@ -148,8 +150,16 @@ class Mailer:
                 client.close()
 
 
+class _Client(aiosmtplib.SMTP):
+    async def data(self, message: str | bytes, /, **options: Any) -> aiosmtplib.SMTPResponse:
+        await failpoint("mail.before-data")
+        response = await super().data(message, **options)
+        await failpoint("mail.after-final-dot")
+        return response
+
+
 async def _connect(server: SmtpServer) -> aiosmtplib.SMTP:
-    client = aiosmtplib.SMTP(
+    client = _Client(
         hostname=server.host,
         port=server.port,
         username=server.username,

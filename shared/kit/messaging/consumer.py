@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import FAKE_CONSUMER
 from prometheus_client import Counter, Gauge
 
+from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
 from shared.kit.settings import ServiceSettings
 
@@ -87,6 +88,7 @@ class RecordConsumer:
             rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
             max_poll_interval_ms=3_600_000,  # while the database is down we hold our partitions and wait
             fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
+            listener=_Rebalances(),
             parser=_parse,
             decoder=_decode,
         )
@@ -100,6 +102,7 @@ class RecordConsumer:
         records: list[Record] = [record]
         try:
             records += await _drain(consumer)
+            await failpoint("consumer.after-fetch")
             await self._process(records)
         except Stopping:
             return
@@ -113,6 +116,7 @@ class RecordConsumer:
         finally:
             self.busy = False
         self.processed += len(records)
+        await failpoint("consumer.before-offset-commit")
         await self._commit(consumer, records)
 
     @staticmethod
@@ -169,6 +173,15 @@ class RecordConsumer:
     def stop(self) -> None:
         """Lets a batch that waits for a retry give up; it will be delivered again."""
         self.stopping.set()
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        if revoked:
+            await failpoint("consumer.during-rebalance")
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        return None
 
 
 async def _drain(consumer: AIOKafkaConsumer) -> list[Record]:

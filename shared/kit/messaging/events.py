@@ -15,6 +15,7 @@ from typing import Any
 from prometheus_client import Counter
 
 from shared.kit.db.unit import Database, UnitOfWork
+from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
 from shared.kit.messaging.consumer import Record, Stopping
 from shared.kit.messaging.dead_letters import park
@@ -154,6 +155,7 @@ class EventProcessor:
             return
         async with self._database.begin() as unit:
             await self._handlers.dispatch(await unit.first_times(events), unit)
+            await failpoint("consumer.mid-transaction")
 
     def _decode(self, record: Record) -> Event[Any] | None:
         """The record's event, or None when it is none of ours to handle."""

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.kit.db.tables import RELAY_QUEUE, outbox
+from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
 from shared.kit.shutdown import OUTBOX_SECONDS
 
@@ -71,5 +72,6 @@ def register_relay(outbox_broker: OutboxBroker, kafka: KafkaBroker, engine: Asyn
             for row in rows
         ]
         await asyncio.shield(asyncio.gather(*sends))
+        await failpoint("relay.before-delete")
         for row in rows:
             relayed_messages.labels(row.topic).inc()
