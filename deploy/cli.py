@@ -102,6 +102,31 @@ def replay(
 
 
 @app.command()
+def rebuild(
+    service: Annotated[Literal["enrichment", "notifier", "recovery"], typer.Argument()],
+    check: Annotated[bool, typer.Option("--check", help="Only compare; exit 1 when a table differs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the digests as JSON.")] = False,
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Go on though events that were consumed are in no ledger any more.")
+    ] = False,
+    data_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Takes its settings from the `readmit up` that runs here, if any.")
+    ] = Path("var"),
+) -> None:
+    """Make a service's projections anew from the ledgers, and print a digest of each table before and after.
+
+    The service may run meanwhile. Needs its settings, and READMIT_<SERVICE>_DATABASE_URL of those whose events it
+    consumes.
+    """
+    from deploy.commands import rebuild as command
+
+    exit_code = command.rebuild(
+        service, os.environ, data_dir, check=check, as_json=as_json, allow_unknown=allow_unknown
+    )
+    raise typer.Exit(exit_code)
+
+
+@app.command()
 def doctor(
     data_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Also looks at the `readmit up` that runs here, if any.")

@@ -41,7 +41,7 @@ def register(
             await project(reported, projections)
         if not requests:
             return
-        await enrich.record(requests, projections)
+        await project.record(requests, projections)
         asked = [event for event in requests if isinstance(event, AssistanceRequested)]
         if asked:
             await enrich(asked, facts_of(unit), PostgresEnrichments(unit, on_wait=wake))

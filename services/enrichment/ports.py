@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -62,8 +62,8 @@ class Facts(Protocol):
 class Enrichments(Protocol):
     """Where enriched requests go, and where requests wait that can't be enriched yet; within one transaction."""
 
-    async def resolved(self, reference_id: str, account_id: str) -> None:
-        """Remembers which account a request was for."""
+    async def resolved(self, accounts: Mapping[str, str]) -> set[str]:
+        """Remembers which account each reference was for; returns the references of requests that are known."""
 
     def publish(self, event: AssistanceEnriched) -> None: ...
 

@@ -1,11 +1,16 @@
-"""`readmit migrate`, `topics apply`, `replay` and `doctor` on a real PostgreSQL and broker."""
+"""`readmit migrate`, `topics apply`, `replay`, `rebuild` and `doctor` on a real PostgreSQL and broker."""
 
 import asyncio
+import base64
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
-from deploy.commands import checkups, doctor, migrate, replay, topics
+from deploy.commands import checkups, doctor, migrate, rebuild, replay, topics
 from deploy.errors import CommandError, MissingSettingsError
 from deploy.local.overrides import SERVICES
 from tests.engines import PostgresEngine
@@ -80,3 +85,44 @@ def test_doctor_says_for_each_what_to_do(tmp_path: Path, capsys: pytest.CaptureF
     assert failures == [*["configuration"] * 5, "broker", *["database"] * 5, "SMTP", "GeoIP", "token"]
     assert said.count("→") == len(failures)
     assert "READMIT_GEOIP_ASN is not set" in said
+
+
+def of_notifier(database: str) -> dict[str, str]:
+    return {
+        "READMIT_NOTIFIER_DATABASE_URL": database,
+        "READMIT_HASH_KEY": base64.b64encode(b"k" * 32).decode(),
+        "READMIT_KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
+        "READMIT_SMTP_URL": f"smtp://{NOWHERE}",
+        "READMIT_MAIL_FROM": "readmit@example.org",
+        "READMIT_PUBLIC_RECOVERY_URL": "https://recovery.example.org",
+    }
+
+
+async def test_a_projection_is_compared_and_made_anew(
+    postgres_engine: PostgresEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = {name: await postgres_engine.create(name) for name in ("intake", "enrichment", "notifier")}
+    environ = of_notifier(urls["notifier"])
+    environ |= {f"READMIT_{name.upper()}_DATABASE_URL": url for name, url in urls.items()}
+    await asyncio.to_thread(migrate.migrate, list(urls), environ)
+    assert await asyncio.to_thread(rebuild.rebuild, "notifier", environ, tmp_path, check=True) == 0
+    assert "The tables hold what the ledgers say." in capsys.readouterr().out
+    connection = await asyncpg.connect(urls["notifier"])
+    await connection.execute("INSERT INTO accounts (account_id, level) VALUES ('nobody-said-so', 3)")
+    options: dict[str, Any] = {"check": True, "as_json": True}
+    assert await asyncio.to_thread(rebuild.rebuild, "notifier", environ, tmp_path, **options) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["equal"] is False
+    (table,) = said["tables"]
+    assert (table["table"], table["before"]["rows"], table["after"]["rows"]) == ("accounts", 1, 0)
+    assert table["after"]["sha256"] == hashlib.sha256(b"").hexdigest()
+    assert await asyncio.to_thread(rebuild.rebuild, "notifier", environ, tmp_path) == 0
+    assert await connection.fetchval("SELECT count(*) FROM accounts") == 0
+    await connection.close()
+
+
+def test_a_rebuild_names_the_ledgers_that_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="READMIT_NOTIFIER_DATABASE_URL is missing"):
+        rebuild.rebuild("notifier", {}, tmp_path)
+    with pytest.raises(MissingSettingsError, match="READMIT_INTAKE_DATABASE_URL, READMIT_ENRICHMENT_DATABASE_URL"):
+        rebuild.rebuild("notifier", of_notifier("postgresql:///x"), tmp_path)

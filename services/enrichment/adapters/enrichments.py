@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import text
@@ -11,7 +11,11 @@ from shared.kit.db.unit import UnitOfWork
 from shared.schemas.enrichment import AssistanceEnriched
 from shared.schemas.intake import AssistanceRequested
 
-_RESOLVED = text("UPDATE requests SET account_id = :account_id WHERE reference_id = :reference_id")
+_RESOLVED = text("""
+    UPDATE requests SET account_id = new.account_id
+    FROM unnest(CAST(:references AS text[]), CAST(:accounts AS text[])) AS new (reference_id, account_id)
+    WHERE requests.reference_id = new.reference_id RETURNING requests.reference_id
+""")
 _WAIT = text("""
     INSERT INTO waiting_requests (source, event_id, event, due_at)
     SELECT source, event_id, event, :due_at
@@ -28,8 +32,9 @@ class PostgresEnrichments:
         self._unit = unit
         self._on_wait = on_wait
 
-    async def resolved(self, reference_id: str, account_id: str) -> None:
-        await self._unit.connection.execute(_RESOLVED, {"reference_id": reference_id, "account_id": account_id})
+    async def resolved(self, accounts: Mapping[str, str]) -> set[str]:
+        parameters = {"references": list(accounts), "accounts": list(accounts.values())}
+        return {row.reference_id for row in await self._unit.connection.execute(_RESOLVED, parameters)}
 
     def publish(self, event: AssistanceEnriched) -> None:
         self._unit.publish(event, key=event.data.reference_id)

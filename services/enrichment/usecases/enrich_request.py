@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from services.enrichment.domain.accounts import Account, match_of
 from services.enrichment.domain.cautions import Circumstances, cautions
@@ -18,12 +17,10 @@ from services.enrichment.ports import (
     Facts,
     Freshness,
     Geography,
-    Projections,
 )
 from shared.kit.clock import Clock
 from shared.schemas.action import service_actor
 from shared.schemas.enrichment import AssistanceEnriched, AssistanceEnrichedData, Match, ResolvedAccount
-from shared.schemas.envelope import Event
 from shared.schemas.intake import AssistanceRequested
 
 SOURCE = "/readmit/enrichment"
@@ -47,10 +44,6 @@ class EnrichRequest:
     all_hashes: AllHashes
     is_fresh: Freshness
     clock: Clock
-
-    async def record(self, requests: Sequence[Event[Any]], projections: Projections) -> None:
-        """Record requests, suppressed ones too: later ones are told of them."""
-        await projections.add_requests([(event, self.locate(event.data.ip).network_label) for event in requests])
 
     async def __call__(self, requests: Sequence[AssistanceRequested], facts: Facts, out: Enrichments) -> None:
         """Enrich each request, or have it wait.
@@ -85,7 +78,7 @@ class EnrichRequest:
         snapshot = None
         if account is not None:
             snapshot = await facts.snapshot(account, as_of=data.requested_at, origin=origin)
-            await out.resolved(data.reference_id, account.account_id)
+            await out.resolved({data.reference_id: account.account_id})
         circumstances = Circumstances(
             data.email, data.requested_at, origin, earlier, tuple(found.look_alikes), snapshot
         )

@@ -38,6 +38,11 @@ class ProjectEvents:
         if recovery := [event.time for event in events if isinstance(event, RECOVERY_EVENTS)]:
             await projections.feed_began(RECOVERY_FEED, min(recovery))
 
+    async def record(self, requests: Sequence[Event[Any]], projections: Projections) -> None:
+        """Record requests, suppressed ones too: later ones are told of them."""
+        if requests:
+            await projections.add_requests([(event, self.locate(event.data.ip).network_label) for event in requests])
+
 
 def _last_signins(signins: SigninSums) -> list[Milestone]:
     return [

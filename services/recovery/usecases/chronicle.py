@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.recovery.domain.actions import Action
@@ -32,26 +32,33 @@ class Chronicle:
         """Publishes the event. `key` is the account's id, or the keyed hash of an address."""
         event = kind(id=self._new_id(), source=SOURCE, time=self._clock(), subject=data.subject, data=data)  # type: ignore[call-arg]
         tx.publish(event, key=key)
-        if data.subject is None:
-            return
-        line = Activity(
-            account_id=data.subject,
-            at=event.time,
-            type=event.type,
-            outcome=data.outcome.value,
-            actor=data.actor,
-            on_behalf_of=data.on_behalf_of,
-            reason=data.reason,
-            details=getattr(data, "details", None),
-            reference_id=data.reference_id,
-            ip=data.ip,
-        )
-        await tx.activity.add([line])
+        await tell_accounts(tx, [event])
 
     async def cancelled(self, tx: Transaction, action: Action, reason: str, *, actor: str = SERVICE) -> None:
         """Records that an action was ended before it was used."""
         data = ActionCancelledData(**common(action, actor), reason=reason)
         await self.record(tx, ActionCancelled, data, key=action.account_id)
+
+
+async def tell_accounts(tx: Transaction, events: Sequence[Event[Any]]) -> None:
+    """Writes recovery's own events into the logs of the accounts that they are about."""
+    await tx.activity.add([_line(event) for event in events if event.data.subject is not None])
+
+
+def _line(event: Event[Any]) -> Activity:
+    data = event.data
+    return Activity(
+        account_id=data.subject,
+        at=event.time,
+        type=event.type,
+        outcome=data.outcome.value,
+        actor=data.actor,
+        on_behalf_of=data.on_behalf_of,
+        reason=data.reason,
+        details=getattr(data, "details", None),
+        reference_id=data.reference_id,
+        ip=data.ip,
+    )
 
 
 def common(action: Action, actor: str) -> dict[str, Any]:

@@ -28,10 +28,14 @@ class ProjectAccounts:
         self._hashes = hashes
 
     async def __call__(self, events: Sequence[Event[Any]], tx: Transaction) -> None:
+        await self._end_actions(await self.project(events, tx), tx)
+
+    async def project(self, events: Sequence[Event[Any]], tx: Transaction) -> dict[str, Registers]:
+        """Writes what the events say, and decides nothing."""
         accounts = fold(events, self._hash_address)
         await tx.accounts.apply(accounts)
         await tx.activity.add([line for event in events if (line := _line(event)) is not None])
-        await self._end_actions(accounts, tx)
+        return accounts
 
     async def _end_actions(self, accounts: dict[str, Registers], tx: Transaction) -> None:
         touched = [account_id for account_id, registers in accounts.items() if _ENDING & registers.keys()]
