@@ -109,7 +109,7 @@ def read_client(journal: Path, evidence: Evidence) -> None:
             case "unknown":
                 evidence.unknown.add(line["address"])
             case "refused":
-                evidence.refused.append(f"{line['address']}: {line['status']} {line['body']}")
+                evidence.refused.append(f"{line['what']}: {line['status']}")
             case "event":
                 evidence.events[line["id"]] = line["event"]
             case "action":

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kit.http import problems
 from shared.kit.logging import get_logger
+from shared.kit.messaging.errors import Disposition, classify
 from shared.kit.messaging.tracing import trace
 
 log = get_logger("readmit.http")
@@ -53,11 +54,15 @@ class RequestLog:
             except ClientDisconnect:
                 status = CLIENT_GONE
             except Exception as error:
-                status = 500
-                log.error("http.failed", method=scope["method"], route=_route(scope), exc_info=error)
+                if classify(error) is Disposition.RETRY:  # a database that restarts is no mistake of ours
+                    status, answer = 503, problems.unavailable("Something that this needs is away.").response()
+                    log.warning("http.unavailable", method=scope["method"], route=_route(scope), exc_info=error)
+                else:
+                    status, answer = 500, problems.internal_error()
+                    log.error("http.failed", method=scope["method"], route=_route(scope), exc_info=error)
                 if answering:
                     raise  # the server cuts the connection, so that half an answer is not taken for one
-                await problems.internal_error()(scope, receive, send)
+                await answer(scope, receive, send)
             finally:
                 elapsed = time.perf_counter() - started
                 route = _route(scope)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
@@ -71,6 +72,10 @@ def application(**checks: health.Check) -> FastAPI:
     @router.get("/away")
     async def away() -> None:
         raise unavailable("Come back.", retry_after=7)
+
+    @router.get("/restarting")
+    async def restarting() -> None:
+        raise asyncpg.CannotConnectNowError("the database system is starting up for person@example.org")
 
     return create_app(
         title="t", description="d", version="1", routers=[router, health_router(ready=checks)], lifespan=lifespan,
@@ -231,6 +236,18 @@ async def test_an_unexpected_error_is_told_to_the_log_without_data_and_to_nobody
     assert events["http.failed"]["exception"]["type"] == "pydantic_core._pydantic_core.ValidationError"
     assert events["http.failed"]["trace_id"] == events["http.answered"]["trace_id"] == trace_id
     assert events["http.answered"]["status"] == 500
+
+
+async def test_a_database_that_restarts_is_a_503_and_no_mistake_of_ours(printed: Printed) -> None:
+    """Found by the fault test: recovery answered 500 for as long as PostgreSQL took to come back."""
+    async with client() as session:
+        answer = await session.get("/restarting")
+    assert_problem(answer, 503)
+    assert int(answer.headers["retry-after"]) > 0
+    assert "person@example.org" not in answer.text + printed.text
+    events = {line["event"]: line for line in printed.lines}
+    assert events["http.unavailable"]["level"] == "warning"
+    assert events["http.answered"]["status"] == 503
 
 
 async def test_an_answer_that_breaks_off_is_not_made_whole() -> None:
