@@ -18,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.kit.db.tables import RELAY_QUEUE, outbox
 from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
+from shared.kit.messaging.leases import tie_leases_to_sessions
 from shared.kit.shutdown import OUTBOX_SECONDS
 
 log = get_logger(__name__)
 
 CONTENT_TYPE = "application/cloudevents+json"
-LEASE_SECONDS = 20.0  # longer than a send may take (broker.REQUEST_TIMEOUT_MS), short enough to recover from kill -9
+LEASE_SECONDS = 20.0  # longer than a send may take (broker.REQUEST_TIMEOUT_MS); a killed process's end at once (leases)
 
 relayed_messages = Counter("readmit_outbox_messages_relayed_total", "Messages acknowledged by Kafka.", ["topic"])
 
@@ -32,7 +33,7 @@ _LOAD = text("SELECT topic, key, value, headers FROM ledger WHERE id = ANY(CAST(
 
 def create_outbox(engine: AsyncEngine) -> OutboxBroker:
     """The outbox of a service; `publish` writes rows in the caller's transaction, subscribers work them off."""
-    return OutboxBroker(
+    broker = OutboxBroker(
         engine,
         outbox_table=outbox,
         graceful_timeout=OUTBOX_SECONDS,
@@ -40,6 +41,7 @@ def create_outbox(engine: AsyncEngine) -> OutboxBroker:
         apply_types=False,
         logger=None,
     )
+    return tie_leases_to_sessions(broker)
 
 
 def register_relay(outbox_broker: OutboxBroker, kafka: KafkaBroker, engine: AsyncEngine) -> None:
