@@ -44,7 +44,11 @@ demo: install ## Brings everything up with a seeded organisation, a demo identit
 
 .PHONY: test
 test: .venv/.dev ## Runs the test suite on a PostgreSQL and a Kafka-protocol broker that it starts itself
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not faults"
+
+.PHONY: test-faults
+test-faults: .venv/.dev ## Kills a service once at each of its failpoints, and looks for what was lost or done twice
+	$(BIN)/python -m pytest -q tests/faults/test_failpoints.py
 
 .PHONY: lint
 lint: .venv/.dev ## Style, types and import contracts
