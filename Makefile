@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PORT_BASE ?= 8100
 DATA_DIR ?= var
+KILLS ?= 200
+KAFKA ?= embedded
 PYTEST_ARGS ?= -q -n 2 --dist loadfile
 BIN := .venv/bin
 UV := $(BIN)/uv
@@ -49,6 +51,10 @@ test: .venv/.dev ## Runs the test suite on a PostgreSQL and a Kafka-protocol bro
 .PHONY: test-faults
 test-faults: .venv/.dev ## Kills a service once at each of its failpoints, and looks for what was lost or done twice
 	$(BIN)/python -m pytest -q tests/faults/test_failpoints.py
+
+.PHONY: soak
+soak: .venv/.dev ## Kills processes under load, KILLS=200 of them by SEED, with KAFKA=embedded or apache; then the ledger list
+	$(BIN)/python -m tests.faults --kills $(KILLS) $(if $(SEED),--seed $(SEED)) --kafka $(KAFKA)
 
 .PHONY: lint
 lint: .venv/.dev ## Style, types and import contracts
