@@ -34,8 +34,10 @@ def up(
     data_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where all data lives.")] = Path("var"),
     port_base: Annotated[int, typer.Option(metavar="N", help="Listens on the ports N to N+8 of 127.0.0.1.")] = 8100,
     kafka: Annotated[
-        Literal["embedded"], typer.Option(help="The broker. Another one: READMIT_KAFKA_BOOTSTRAP_SERVERS.")
+        Literal["embedded", "apache"],
+        typer.Option(help="The broker; apache needs Java 17 and Maven. Another: READMIT_KAFKA_BOOTSTRAP_SERVERS."),
     ] = "embedded",
+    brokers: Annotated[int, typer.Option(help="With --kafka apache: 1, or 3 that bear the loss of one.")] = 1,
 ) -> None:
     """Run broker, PostgreSQL and the five services here, until Ctrl-C.
 
@@ -44,7 +46,7 @@ def up(
     """
     from deploy.commands import up as command
 
-    command.up(demo=demo, folder=data_dir, port_base=port_base)
+    command.up(demo=demo, folder=data_dir, port_base=port_base, kafka=kafka, brokers=brokers)
 
 
 @app.command()

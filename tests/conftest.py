@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -14,13 +13,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from tests.engines import PostgresEngine, kafka, postgres
 
 CreateTopics = Callable[..., Awaitable[list[str]]]
-
-
-def requires(missing: str) -> None:
-    """Skips the test for want of something, or fails it where everything is required."""
-    if os.environ.get("READMIT_REQUIRE_ALL") == "1":
-        pytest.fail(f"needs {missing}, and READMIT_REQUIRE_ALL=1")
-    pytest.skip(f"needs {missing}")
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Real engines for tests: a PostgreSQL and a Kafka-protocol broker, started by the tests or given to them.
 
 READMIT_TEST_POSTGRES is `embedded` (default) or the URL of a superuser's database.
-READMIT_TEST_KAFKA is `embedded` (default) or `host:port[,host:port]`.
+READMIT_TEST_KAFKA is `embedded` (default), `apache` (a node of `deploy.local.kafka_apache`: Java 17 and Maven are
+needed), `testcontainers` (Apache's image on a Docker engine) or `host:port[,host:port]`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,15 @@ from urllib.parse import quote
 import asyncpg
 
 from deploy.local import broker as local_broker
+from deploy.local.broker import EMBEDDED_SETTINGS
 from deploy.local.children import Child, Program
+from deploy.local.kafka_apache import CLIENT_SETTINGS, ApacheKafka
+from deploy.local.kafka_cluster import Cluster
 from deploy.local.ports import Ports
 from deploy.local.postgres import Postgres, socket_folder
 from deploy.local.secrets import Secrets
+from tests.kafka_container import kafka_container
+from tests.requirements import require_kafka_tools
 
 
 def free_port() -> int:
@@ -84,20 +90,68 @@ async def postgres(folder: Path) -> AsyncIterator[PostgresEngine]:
         await child.stop()
 
 
+KAFKA = os.environ.get("READMIT_TEST_KAFKA", "embedded")
+
+
 @asynccontextmanager
 async def kafka(folder: Path) -> AsyncIterator[list[str]]:
-    given = os.environ.get("READMIT_TEST_KAFKA", "embedded")
-    if given != "embedded":
-        yield given.split(",")
-        return
+    """The bootstrap servers of a broker that is empty, unless it was given."""
     port = free_port()
-    child = Child(broker_program(port, folder))
+    if KAFKA == "testcontainers":
+        async with kafka_container(folder / "kafka", port) as server:
+            yield [server]
+    elif KAFKA == "apache":
+        async with _running(await _apache_program(port, folder), limit=60):
+            yield [f"127.0.0.1:{port}"]
+    elif KAFKA == "embedded":
+        async with _running(broker_program(port, folder), limit=15):
+            yield [f"127.0.0.1:{port}"]
+    else:
+        yield KAFKA.split(",")
+
+
+def kafka_settings(servers: list[str], kind: str = KAFKA) -> dict[str, str]:
+    """A service's environment for a broker of `kafka`, or of another kind, as `readmit up` would set it."""
+    suited = {"embedded": EMBEDDED_SETTINGS, "apache": CLIENT_SETTINGS, "testcontainers": CLIENT_SETTINGS}
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": ",".join(servers), **suited.get(kind, {})}
+    return {f"READMIT_{name}": value for name, value in settings.items()}
+
+
+@asynccontextmanager
+async def kafka_of_stack(
+    folder: Path, options: Sequence[str] = ()
+) -> AsyncIterator[tuple[Sequence[str], dict[str, str]]]:
+    """How a `readmit up` of the tests comes to its broker: all its options, unless they name one, and environment."""
+    if "--kafka" in options:
+        yield options, {}
+    elif KAFKA == "apache":
+        require_kafka_tools()
+        yield [*options, "--kafka", "apache"], {}
+    elif KAFKA == "testcontainers":
+        # One for each stack: their topics have the same names.
+        async with kafka_container(folder / "kafka", free_port()) as server:
+            yield options, kafka_settings([server])
+    else:
+        yield options, {}
+
+
+@asynccontextmanager
+async def _running(program: Program, *, limit: float) -> AsyncIterator[None]:
+    child = Child(program)
     await child.start()
     try:
-        await child.until_ready(15)
-        yield [f"127.0.0.1:{port}"]
+        await child.until_ready(limit)
+        yield
     finally:
         await child.stop()
+
+
+async def _apache_program(port: int, folder: Path) -> Program:
+    require_kafka_tools()
+    broker = ApacheKafka(folder / "kafka", folder, os.environ, Cluster.of(folder / "kafka", port, 1))
+    await broker.prepare()
+    (program,) = broker.programs()
+    return program
 
 
 def broker_program(port: int, folder: Path) -> Program:

@@ -31,6 +31,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
+from tests.engines import kafka_of_stack
+
 ROOT = Path(__file__).parent.parent
 ISSUER = "https://issuer.example.org"
 READMIT = [sys.executable, "-m", "deploy.cli"]
@@ -215,8 +217,19 @@ async def running_stack(
 ) -> AsyncIterator[Stack]:
     """`readmit up` with the test's own issuer and SMTP server, stopped by SIGTERM at the end.
 
-    With `demo`, the demo's own identity platform and mailbox are used instead. `options` are more of `up`'s.
+    With `demo`, the demo's own identity platform and mailbox are used instead. `options` are more of `up`'s; the broker
+    is that of READMIT_TEST_KAFKA unless they name one.
     """
+    async with kafka_of_stack(folder, options) as (all_options, broker):
+        more = broker | dict(environment or {})
+        async with _running(folder, more, demo=demo, mailbox=mailbox, options=all_options) as stack:
+            yield stack
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    folder: Path, environment: Mapping[str, str], *, demo: bool, mailbox: Mailbox | None, options: Sequence[str]
+) -> AsyncIterator[Stack]:
     issuer, mailbox = Issuer(folder), mailbox or Mailbox()
     with mailbox.running():
         data = folder / "data"
@@ -234,7 +247,7 @@ async def running_stack(
                 "READMIT_INTAKE_LIMIT_ADDRESS_TOTAL": "",
                 "READMIT_INTAKE_LIMIT_TOTAL": "",
             }
-            | dict(environment or {})
+            | dict(environment)
         )
         clean = {name: value for name, value in os.environ.items() if not name.startswith("READMIT_")}
         arguments = ["up", "--data-dir", str(data), "--port-base", str(free_port_base()), *(["--demo"] if demo else [])]

@@ -34,7 +34,9 @@ def environments(environ: Mapping[str, str], folder: Path) -> tuple[dict[str, Ma
         return dict.fromkeys(SERVICES, environ), "the environment (no `readmit up` runs here)"
     from deploy.local.stack import environment_of
 
-    stack = environment_of(environ, folder, port_base, demo="tokens" in ready)
+    stack = environment_of(
+        environ, folder, port_base, demo="tokens" in ready, kafka={"KAFKA_BOOTSTRAP_SERVERS": ready["kafka"]}
+    )
     return {service: stack.of_service(service) for service in SERVICES}, f"the `readmit up` of {folder}"
 
 

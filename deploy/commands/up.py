@@ -12,7 +12,7 @@ from deploy.local.demo import tour
 from deploy.local.ready import for_people
 
 
-def up(*, demo: bool, folder: Path, port_base: int) -> None:
+def up(*, demo: bool, folder: Path, port_base: int, kafka: stack.Kafka, brokers: int) -> None:
     """Run the stack until a signal; says on the terminal what runs where."""
     console = Console(highlight=False, soft_wrap=True)
 
@@ -28,5 +28,8 @@ def up(*, demo: bool, folder: Path, port_base: int) -> None:
         console.print("\nCtrl-C stops it.")
 
     console.print(f"Starting Readmit in {folder.absolute()} …")
-    stack.run(stack.Options(folder=folder, environ=dict(os.environ), port_base=port_base, demo=demo), report)
+    options = stack.Options(
+        folder=folder, environ=dict(os.environ), port_base=port_base, demo=demo, kafka=kafka, brokers=brokers
+    )
+    stack.run(options, report)
     console.print("Stopped.")

@@ -21,14 +21,6 @@ AUDIT_ORIGIN = "readmit.local/audit"
 # Names in the demo's folder, links to whichever version of the generated files is current.
 GEOIP_CITY, GEOIP_ASN = "geoip-city.mmdb", "geoip-asn.mmdb"
 
-# Tansu joins a group in half the session timeout (5 s with aiokafka's defaults) and has no idempotent producer.
-_EMBEDDED_BROKER = {
-    "KAFKA_SESSION_TIMEOUT_MS": "2000",
-    "KAFKA_HEARTBEAT_INTERVAL_MS": "300",
-    "KAFKA_REBALANCE_TIMEOUT_MS": "1000",
-    "KAFKA_FETCH_MAX_WAIT_MS": "20",  # it answers a waiting fetch only when this time is over
-    "KAFKA_ENABLE_IDEMPOTENCE": "false",
-}
 # Least privilege between processes of one machine: who doesn't need a key isn't told where it is.
 _SECRETS_OF = {
     "intake": ("HASH_KEY",),
@@ -54,6 +46,7 @@ class Environment:
     secrets: Secrets
     postgres: Postgres
     demo: bool
+    kafka: Mapping[str, str]  # the settings of the broker that runs with the stack, unless there is another
 
     def of_service(self, service: str) -> dict[str, str]:
         """A service's: its own database, the secrets it needs, and an address to listen on that nothing overrides."""
@@ -155,7 +148,7 @@ class Environment:
     def _broker(self) -> dict[str, str]:
         if self.overrides.holds("KAFKA_BOOTSTRAP_SERVERS"):
             return {}
-        return {"KAFKA_BOOTSTRAP_SERVERS": self.ports.endpoint("kafka")} | _EMBEDDED_BROKER
+        return dict(self.kafka)
 
     def _with_defaults(self, environment: dict[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
         missing = {name: value for name, value in defaults.items() if not self.overrides.holds(name)}

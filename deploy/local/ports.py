@@ -46,11 +46,12 @@ class Ports:
     def require_free(self, uses: Mapping[str, str]) -> None:
         """Raise `PortTakenError` for the first port that can't be bound. `uses` maps names to what people call them."""
         for name, use in uses.items():
-            if not _is_free(self.of(name)):
+            if not is_free(self.of(name)):
                 raise PortTakenError(self.of(name), use)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a port of the loopback address can be bound now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As the servers do: without it, connections in TIME_WAIT of the last run would count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

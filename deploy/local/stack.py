@@ -4,16 +4,19 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from deploy.errors import USAGE, CommandError
-from deploy.local import broker, postgres, ready
+from deploy.local import postgres, ready
+from deploy.local.broker import Broker, EmbeddedBroker, embedded_settings
 from deploy.local.children import Child, Program
 from deploy.local.demo import Demo, Facts
 from deploy.local.environment import Environment, require_settings
+from deploy.local.kafka_apache import ApacheKafka, filled_marker
+from deploy.local.kafka_cluster import Cluster
 from deploy.local.leftovers import ProcessRecord
 from deploy.local.liveness import recycle_when_not_live
 from deploy.local.lock import exclusive
@@ -29,6 +32,8 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_LIMIT = 13.0  # seconds of the contract's 15, with room for a kill
 _HTTP_SERVICES = ("intake", "recovery", "audit")
 
+Kafka = Literal["embedded", "apache"]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -38,6 +43,8 @@ class Options:
     environ: Mapping[str, str]
     port_base: int = 8100
     demo: bool = False
+    kafka: Kafka = "embedded"
+    brokers: int = 1
     commands: Commands = field(default_factory=Commands)
 
 
@@ -56,14 +63,14 @@ def run(options: Options, report: Report) -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     overrides = Overrides(options.environ)
     require_settings(overrides, demo=options.demo)
+    require_brokers(options)
     ports = Ports(options.port_base)
     folder = options.folder.absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with exclusive(folder):
-        stack = Stack(options, overrides, ports, folder)
-        stack.clear_leftovers()
+        clear_leftovers(folder)
         ports.require_free(used_ports(overrides, demo=options.demo))
-        asyncio.run(stack.serve(report))
+        asyncio.run(Stack(options, overrides, ports, folder).serve(report))
 
 
 class Stack:
@@ -73,21 +80,16 @@ class Stack:
         self._options = options
         self._ports = ports
         self._logs = folder / "logs"
-        self._environment = environment_of(options.environ, folder, ports.base, demo=options.demo)
+        self._broker = _broker_of(options, overrides, ports, folder)
+        kafka = self._broker.settings() if self._broker else {}
+        self._environment = environment_of(options.environ, folder, ports.base, demo=options.demo, kafka=kafka)
         self._postgres = self._environment.postgres
         self._demo = Demo(self._environment, self._logs)
         self._tools = Tools(options.commands, self._environment.of_tools(SERVICES), self._logs / "setup.log")
-        self._record = ProcessRecord(folder / "processes.json")
-        self._ready = ready.ReadyFile(folder / "ready.json")
+        self._record, self._ready = _records(folder)
         self._children: dict[str, Child] = {}
         self._watches: list[asyncio.Task[None]] = []
         self._embedded_databases = tuple(name for name in SERVICES if not overrides.holds("DATABASE_URL", name))
-        self._embedded_broker = not overrides.holds("KAFKA_BOOTSTRAP_SERVERS")
-
-    def clear_leftovers(self) -> None:
-        """End what a killed run on the same folder left, and what it said about itself."""
-        self._ready.remove()
-        self._record.end_all()
 
     async def serve(self, report: Report) -> None:
         """Start, run until SIGINT or SIGTERM, stop."""
@@ -109,8 +111,9 @@ class Stack:
             await self._stop()
 
     async def _start(self) -> tuple[Mapping[str, Any], list[str]]:
-        # An embedded broker starts empty: unless the databases are new too, they refill it.
-        refill = self._embedded_broker and not (self._embedded_databases == SERVICES and self._postgres.is_new)
+        # A broker may start empty, as the embedded one does: unless the databases are new too, they refill it.
+        filled = self._broker is None or self._broker.is_filled()
+        refill = not filled and not (self._embedded_databases == SERVICES and self._postgres.is_new)
         facts, _ = await _together(self._start_demo(), self._start_services(refill=refill))
         notes = [note for note in [await self._demo.import_history(facts, self._tools)] if note] if facts else []
         content = self._describe(facts)
@@ -121,6 +124,8 @@ class Stack:
         await _together(self._start_databases(), self._start_broker())
         services = [self._start_service(name) for name in SERVICES]
         await _together(*services, *([self._tools.replay()] if refill else []))
+        if self._broker is not None:
+            self._broker.mark_filled()
 
     async def _start_databases(self) -> None:
         if self._embedded_databases:
@@ -130,8 +135,10 @@ class Stack:
         await self._tools.migrate()
 
     async def _start_broker(self) -> None:
-        if self._embedded_broker:
-            await self._run(broker.program(self._ports, self._logs), after_restart=self._refill_broker)
+        if self._broker is not None:
+            await self._broker.prepare()
+            hooks = {"after_restart": self._refill_broker} if self._broker.forgets else {}
+            await _together(*(self._run(program, **hooks) for program in self._broker.programs()))
         await self._tools.apply_topics()
 
     async def _refill_broker(self) -> None:
@@ -194,7 +201,7 @@ class Stack:
             watch.cancel()
         deadline = time.monotonic() + _STOP_LIMIT
         # In the order of dependence: whoever is still writing has something to write to.
-        for names in (SERVICES, ("identity", "mailbox", "broker")):
+        for names in (SERVICES, ("identity", "mailbox", *_brokers(self._children))):
             await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
         if "postgres" in self._children:
             # All the time that is left: its last checkpoint waits for a disk that others may be busy with.
@@ -202,8 +209,38 @@ class Stack:
         self._record.clear()
 
 
-def environment_of(environ: Mapping[str, str], folder: Path, port_base: int, *, demo: bool) -> Environment:
-    """What the processes of the stack in `folder` find in their environments."""
+def clear_leftovers(folder: Path) -> None:
+    """End what a killed run on the same folder left, and what it said about itself."""
+    record, ready_file = _records(folder)
+    ready_file.remove()
+    record.end_all()
+
+
+def _records(folder: Path) -> tuple[ProcessRecord, ready.ReadyFile]:
+    return ProcessRecord(folder / "processes.json"), ready.ReadyFile(folder / "ready.json")
+
+
+def require_brokers(options: Options) -> None:
+    """Raise `CommandError` for a number of brokers that can't be had."""
+    if options.brokers not in {1, 3}:
+        raise CommandError("--brokers is 1 or 3: two bear the loss of neither", exit_code=USAGE)
+    if options.brokers != 1 and options.kafka != "apache":
+        raise CommandError("--brokers needs --kafka apache: the embedded broker runs alone", exit_code=USAGE)
+
+
+def _broker_of(options: Options, overrides: Overrides, ports: Ports, folder: Path) -> Broker | None:
+    outer, logs, home = overrides.holds("KAFKA_BOOTSTRAP_SERVERS"), folder / "logs", folder / "kafka"
+    if options.kafka == "apache" and not outer:
+        return ApacheKafka(home, logs, options.environ, Cluster.of(home, ports.of("kafka"), options.brokers))
+    # What is published from now on goes elsewhere: a cluster that the folder holds will lack it.
+    filled_marker(home).unlink(missing_ok=True)
+    return None if outer else EmbeddedBroker(ports, logs)
+
+
+def environment_of(
+    environ: Mapping[str, str], folder: Path, port_base: int, *, demo: bool, kafka: Mapping[str, str] | None = None
+) -> Environment:
+    """What the processes of the stack in `folder` find in their environments; `kafka` as for the embedded broker."""
     folder = folder.absolute()
     secrets = Secrets(folder / "secrets")
     server = postgres.Postgres(
@@ -212,7 +249,9 @@ def environment_of(environ: Mapping[str, str], folder: Path, port_base: int, *, 
         log=folder / "logs" / "postgres.log",
         secrets=secrets,
     )
-    return Environment(Overrides(environ), Ports(port_base), folder, secrets, server, demo)
+    ports = Ports(port_base)
+    kafka = embedded_settings(ports) if kafka is None else kafka
+    return Environment(Overrides(environ), ports, folder, secrets, server, demo, kafka)
 
 
 def used_ports(overrides: Overrides, *, demo: bool) -> dict[str, str]:
@@ -228,7 +267,11 @@ def used_ports(overrides: Overrides, *, demo: bool) -> dict[str, str]:
 
 
 def _published_pids(pids: Mapping[str, int]) -> dict[str, int]:
-    return {name: pids[name] for name in (*SERVICES, "broker", "postgres") if name in pids}
+    return {name: pids[name] for name in (*SERVICES, *_brokers(pids), "postgres") if name in pids}
+
+
+def _brokers(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name.startswith("broker"))
 
 
 def smtp_endpoints(urls: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
-from tests.conftest import requires
+from tests.requirements import requires
 from tests.stack import Stack, running_stack
 
 # Nothing that talks to the outside by itself.

@@ -35,7 +35,7 @@ from services.audit.usecases.append_records import AppendRecords
 from shared.kit.db.migrate import migrate_async
 from shared.kit.messaging.events import Pauses
 from shared.kit.service import Plumbing
-from tests.engines import PostgresEngine
+from tests.engines import PostgresEngine, kafka_settings
 
 GOLDEN = Path(__file__).parents[2] / "contract" / "schemas" / "golden"
 ISSUER = "https://id.example.org"
@@ -122,11 +122,7 @@ def settings(databases: Databases, kafka_servers: list[str], tokens: Tokens) -> 
     return AuditSettings.load(
         {
             "READMIT_AUDIT_DATABASE_URL": databases.writer_url,
-            "READMIT_KAFKA_BOOTSTRAP_SERVERS": ",".join(kafka_servers),
-            "READMIT_KAFKA_SESSION_TIMEOUT_MS": "2000",
-            "READMIT_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
-            "READMIT_KAFKA_REBALANCE_TIMEOUT_MS": "1000",
-            "READMIT_KAFKA_ENABLE_IDEMPOTENCE": "false",
+            **kafka_settings(kafka_servers),
             "READMIT_HASH_KEY": base64.b64encode(b"h" * 32).decode(),
             "READMIT_SESSION_KEY": base64.b64encode(b"s" * 32).decode(),
             "READMIT_AUDIT_SUBJECT_KEY": base64.b64encode(b"w" * 32).decode(),

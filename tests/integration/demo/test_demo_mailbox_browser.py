@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import requires
 from tests.integration.demo.processes import free_ports, running
 from tests.integration.demo.test_demo_mailbox import XSS
+from tests.requirements import requires
 
 CHROMIUM = os.environ.get("READMIT_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 

@@ -30,7 +30,7 @@ from shared.schemas.enrichment import AssistanceEnriched
 from shared.schemas.envelope import Event
 from shared.schemas.registry import decode
 from shared.schemas.topics import Topic, topic_of
-from tests.engines import PostgresEngine, kafka
+from tests.engines import PostgresEngine, kafka, kafka_settings
 
 HASH_KEY = base64.b64encode(b"k" * 32).decode()
 ISSUER = "https://issuer.example.org"
@@ -115,15 +115,10 @@ def settings_of(url: str, servers: list[str], jwks: Path, **more: str) -> Enrich
     return EnrichmentSettings.load(
         {
             "READMIT_ENRICHMENT_DATABASE_URL": url,
-            "READMIT_KAFKA_BOOTSTRAP_SERVERS": ",".join(servers),
             "READMIT_HASH_KEY": HASH_KEY,
             "READMIT_AUTH_JWKS": str(jwks),
             "READMIT_AUTH_ISSUER": ISSUER,
-            "READMIT_KAFKA_SESSION_TIMEOUT_MS": "2000",
-            "READMIT_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
-            "READMIT_KAFKA_REBALANCE_TIMEOUT_MS": "1000",
-            "READMIT_KAFKA_ENABLE_IDEMPOTENCE": "false",
-            "READMIT_KAFKA_FETCH_MAX_WAIT_MS": "20",
+            **kafka_settings(servers),
             **more,
         }
     )

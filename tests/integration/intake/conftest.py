@@ -24,7 +24,7 @@ from services.intake.settings import IntakeSettings
 from shared.kit.clock import utc_now
 from shared.kit.db.migrate import migrate_async
 from shared.kit.messaging.topics import apply_topics
-from tests.engines import PostgresEngine
+from tests.engines import PostgresEngine, kafka_settings
 
 ISSUER = "https://id.example.org"
 LIMITS_OFF = {
@@ -107,8 +107,7 @@ def settings_of(database_url: str, servers: list[str], jwks: Path, **changes: st
     return IntakeSettings.load(
         {
             "READMIT_INTAKE_DATABASE_URL": database_url,
-            "READMIT_KAFKA_BOOTSTRAP_SERVERS": ",".join(servers),
-            "READMIT_KAFKA_ENABLE_IDEMPOTENCE": "false",
+            **kafka_settings(servers),
             "READMIT_HASH_KEY": base64.b64encode(b"k" * 32).decode(),
             "READMIT_AUTH_JWKS": str(jwks),
             "READMIT_AUTH_ISSUER": ISSUER,

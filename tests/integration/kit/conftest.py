@@ -23,7 +23,7 @@ from shared.kit.service import Plumbing
 from shared.kit.settings import ServiceSettings
 from shared.schemas.identity import PasswordChanged, PasswordChangedData
 from tests.conftest import CreateTopics
-from tests.engines import PostgresEngine
+from tests.engines import KAFKA, PostgresEngine, kafka_settings
 
 
 class ToySettings(ServiceSettings):
@@ -63,17 +63,12 @@ async def wait_for(condition: Callable[[], Any], seconds: float = 15) -> None:
         await asyncio.sleep(0.02)
 
 
-def toy_settings(database_url: str, servers: list[str]) -> ToySettings:
+def toy_settings(database_url: str, servers: list[str], kafka: str = KAFKA) -> ToySettings:
     return ToySettings.load(
         {
             "READMIT_TOY_DATABASE_URL": database_url,
-            "READMIT_KAFKA_BOOTSTRAP_SERVERS": ",".join(servers),
             "READMIT_HASH_KEY": base64.b64encode(b"k" * 32).decode(),
-            "READMIT_KAFKA_SESSION_TIMEOUT_MS": "2000",
-            "READMIT_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
-            "READMIT_KAFKA_REBALANCE_TIMEOUT_MS": "1000",
-            "READMIT_KAFKA_FETCH_MAX_WAIT_MS": "20",
-            "READMIT_KAFKA_ENABLE_IDEMPOTENCE": "false",
+            **kafka_settings(servers, kafka),
         }
     )
 

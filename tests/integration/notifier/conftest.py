@@ -28,7 +28,7 @@ from shared.kit.service import Plumbing
 from shared.schemas.envelope import Event
 from shared.schemas.registry import decode
 from tests.conftest import CreateTopics
-from tests.engines import PostgresEngine, free_port
+from tests.engines import PostgresEngine, free_port, kafka_settings
 from tests.integration.kit.conftest import wait_for
 from tests.unit.notifier.builders import a_reference
 
@@ -174,12 +174,8 @@ async def start_notifier(
         async def start(*, clock: Any = utc_now, **overrides: str) -> Notifier:
             environ = {
                 "READMIT_NOTIFIER_DATABASE_URL": url,
-                "READMIT_KAFKA_BOOTSTRAP_SERVERS": ",".join(kafka_servers),
                 "READMIT_HASH_KEY": base64.b64encode(b"k" * 32).decode(),
-                "READMIT_KAFKA_SESSION_TIMEOUT_MS": "2000",
-                "READMIT_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
-                "READMIT_KAFKA_REBALANCE_TIMEOUT_MS": "1000",
-                "READMIT_KAFKA_ENABLE_IDEMPOTENCE": "false",
+                **kafka_settings(kafka_servers),
                 "READMIT_SMTP_URL": f"smtp://127.0.0.1:{port}",
                 "READMIT_MAIL_FROM": "Account recovery <recovery@example.org>",
                 "READMIT_PUBLIC_RECOVERY_URL": "https://recovery.example.org",

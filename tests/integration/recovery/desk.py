@@ -29,7 +29,7 @@ from shared.kit.messaging.topics import apply_topics
 from shared.kit.service import Plumbing
 from shared.schemas.envelope import Event
 from shared.schemas.identity import AccountData, AccountReported, AccountStatus
-from tests.engines import PostgresEngine
+from tests.engines import PostgresEngine, kafka_settings
 from tests.integration.recovery.smtp_sink import Sink
 
 ISSUER = "https://id.example.org"
@@ -220,11 +220,7 @@ class Recovery:
 def environment(database_url: str, servers: list[str], sink: Sink, jwks: Path, **settings: str) -> dict[str, str]:
     return {
         "READMIT_RECOVERY_DATABASE_URL": database_url,
-        "READMIT_KAFKA_BOOTSTRAP_SERVERS": ",".join(servers),
-        "READMIT_KAFKA_SESSION_TIMEOUT_MS": "2000",
-        "READMIT_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
-        "READMIT_KAFKA_REBALANCE_TIMEOUT_MS": "1000",
-        "READMIT_KAFKA_ENABLE_IDEMPOTENCE": "false",
+        **kafka_settings(servers),
         "READMIT_HASH_KEY": base64_key(),
         "READMIT_CODE_KEY": base64_key(),
         "READMIT_SESSION_KEY": base64_key(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.conftest import requires
+from tests.requirements import requires
 
 _DEFAULT = Path(__file__).parents[4] / "shared" / "vectors"
 
