@@ -25,6 +25,7 @@ from shared.kit.settings import ServiceSettings
 
 log = get_logger(__name__)
 
+_POSITION_SECONDS = 2.0
 MAX_RECORDS = 500  # a batch's transaction stays small enough to retry, large enough that commits don't dominate
 
 
@@ -135,6 +136,9 @@ class RecordConsumer:
             partition = TopicPartition(record.topic, record.partition)
             offsets[partition] = max(offsets.get(partition, 0), record.offset + 1)
             consumed_records.labels(self.group, record.topic).inc()
+        offsets = {part: offset for part, offset in offsets.items() if await self._reads_on(consumer, part, offset)}
+        if not offsets:
+            return
         try:
             await consumer.commit(offsets)
             last_progress.labels(self.group).set(time.time())
@@ -142,6 +146,21 @@ class RecordConsumer:
             # A rebalance took the partition, or the broker is away: delivered again, and the inbox makes it harmless.
             failed_commits.labels(self.group).inc()
             log.warning("consumer.commit_failed", group=self.group, error=type(error).__name__)
+
+    @staticmethod
+    async def _reads_on(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> bool:
+        """Whether the group still reads on from there.
+
+        A rebalance during the batch may have put it elsewhere: back to the beginning, where a broker lost its log. The
+        offset is one of the old log then; committed to the new one, it would have a restart pass over records.
+        """
+        if partition not in consumer.assignment():
+            return False
+        try:
+            async with asyncio.timeout(_POSITION_SECONDS):  # known at once, but for the moment of a rebalance
+                return bool(await consumer.position(partition) >= offset)
+        except (KafkaError, TimeoutError):
+            return False
 
     async def lag(self) -> dict[TopicPartition, int]:
         """Records not yet fetched, by partition, from end offsets and positions (hazard 18).
