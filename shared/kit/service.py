@@ -21,6 +21,8 @@ from shared.kit.http.health import Check, database_check, health_router
 from shared.kit.logging import configure_logging, get_logger
 from shared.kit.messaging.broker import KafkaLink, create_broker
 from shared.kit.messaging.consumer import RecordConsumer
+from shared.kit.messaging.dead_letter_worker import DeadLetterWorker
+from shared.kit.messaging.events import EventProcessor
 from shared.kit.messaging.relay import create_outbox, register_relay
 from shared.kit.messaging.watchdog import ConsumerWatchdog
 from shared.kit.settings import ServiceSettings
@@ -54,6 +56,7 @@ class Plumbing:
     consumers: list[RecordConsumer] = field(default_factory=list)
     components: list[Component] = field(default_factory=list)
     live: dict[str, Check] = field(default_factory=dict)
+    brakes: dict[str, Check] = field(default_factory=dict)
 
     @classmethod
     def build(cls, settings: ServiceSettings) -> Plumbing:
@@ -82,6 +85,11 @@ class Plumbing:
         watchdog = ConsumerWatchdog(consumer)
         self.components.append(watchdog)
         self.live[f"consumer {consumer.group}"] = watchdog.deaf
+        if isinstance(processor := consumer.process, EventProcessor):  # audit's parks nothing
+            processor.look_ahead = consumer.look_ahead
+            processor.dead_letters_in_a_row = self.settings.dead_letters_in_a_row
+            self.brakes[f"brake {consumer.group}"] = processor.braked
+            self.components.append(DeadLetterWorker(processor, self.database))
 
     async def start(self) -> None:
         """Starts everything. Kafka is connected in the background."""
@@ -132,7 +140,7 @@ class Plumbing:
             notes: what readiness reports beside, without making the service unready.
         """
         broker: dict[str, Check] = {"kafka": self.link.unready}
-        broker |= {f"consumer {consumer.group}": consumer.unready for consumer in self.consumers}
+        broker |= {f"consumer {consumer.group}": consumer.unready for consumer in self.consumers} | self.brakes
         checks: dict[str, Check] = {"database": database_check(self.engine), **(ready or {})}
         health = health_router(
             ready=checks | broker if needs_broker else checks,

@@ -218,6 +218,12 @@ class ServiceSettings(BaseSettings):
     # A broker answers a waiting fetch when data comes; the embedded one only when this time is over.
     kafka_fetch_max_wait_ms: int = Field(500, ge=1, description="Longest wait of a fetch for data, milliseconds.")
     kafka_enable_idempotence: bool = Field(True, description="Idempotent producer; off only for the embedded broker.")
+    dead_letters_in_a_row: int = Field(
+        5,
+        ge=0,
+        description="Well-formed records that may fail one after another before a consumer parks no more and waits; 0: "
+        "no such brake.",
+    )
 
     hash_key: SymmetricKeys = Field(description="Keys of the keyed hashes of addresses; the same in all services.")
 

@@ -74,6 +74,7 @@ class UnitOfWork:
         self._outbox = outbox
         self._publications: list[Publication] = []
         self._jobs: list[tuple[str, Mapping[str, Any], datetime | None]] = []
+        self._relays: list[int] = []
 
     async def first_time(self, event: Event[Any]) -> bool:
         """Marks the event as consumed; False when it was consumed before (it then must have no further effect)."""
@@ -100,8 +101,12 @@ class UnitOfWork:
         self._publications.append(Publication.of(event, key))
 
     def publish_raw(self, publication: Publication) -> None:
-        """Stages a message as it is: dead letters, whose bytes may be anything."""
+        """Stages a message as it is, whose bytes may be anything."""
         self._publications.append(publication)
+
+    def relay(self, ids: Sequence[int]) -> None:
+        """Stages ledger rows for the relay, apart from the events: if one can't be sent, no event is sent again."""
+        self._relays.extend(ids)
 
     def enqueue(self, queue: str, job: Mapping[str, Any], *, not_before: datetime | None = None) -> None:
         """Stages a job for this service's own worker of `queue`. Jobs hold ids only, never secrets."""
@@ -111,11 +116,16 @@ class UnitOfWork:
         """Writes what was staged; returns how many publications were new to the ledger."""
         publications, self._publications = self._publications, []
         jobs, self._jobs = self._jobs, []
+        relays, self._relays = self._relays, []
         ids = await append_ledger(self.connection, publications)
-        for start in range(0, len(ids), 500):  # a row is one relay batch
-            await self._outbox.publish(
-                {"ids": ids[start : start + 500]}, queue=RELAY_QUEUE, session=self.connection, headers=_trace_headers()
-            )
+        for rows in (ids, relays):
+            for start in range(0, len(rows), 500):  # an outbox row is one relay batch
+                await self._outbox.publish(
+                    {"ids": rows[start : start + 500]},
+                    queue=RELAY_QUEUE,
+                    session=self.connection,
+                    headers=_trace_headers(),
+                )
         for queue, job, not_before in jobs:
             await self._outbox.publish(
                 dict(job),

@@ -21,6 +21,7 @@ from prometheus_client import Counter, Gauge
 
 from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
+from shared.kit.messaging.header_names import tolerate_header_names
 from shared.kit.settings import ServiceSettings
 
 log = get_logger(__name__)
@@ -63,7 +64,8 @@ class RecordConsumer:
         self.stopping = asyncio.Event()
         self.busy = False  # a batch is being processed, or waits for what it needs
         self.processed = 0  # records since the start
-        self._process = process
+        self.process = process
+        self._in_hand: list[Record] = []
         self._subscriber: Any = None
 
     @property
@@ -75,6 +77,7 @@ class RecordConsumer:
         self, broker: KafkaBroker, settings: ServiceSettings, *, topics: Sequence[str] = (), pattern: str | None = None
     ) -> None:
         """Registers the subscriber on the broker, for the topics or for every topic that matches the pattern."""
+        tolerate_header_names()
         # One record and not `batch=True`: an idle batch subscriber sleeps `batch_timeout_ms` after each empty poll,
         # which is latency. What else has arrived is drained below.
         self._subscriber = broker.subscriber(
@@ -100,11 +103,11 @@ class RecordConsumer:
         if consumer is None or self.stopping.is_set():
             return  # stopping: what comes after a batch that was given up must not be committed past it
         self.busy = True
-        records: list[Record] = [record]
+        self._in_hand = records = [record]
         try:
-            records += await _drain(consumer)
+            records += await _drain(consumer, MAX_RECORDS - 1)
             await failpoint("consumer.after-fetch")
-            await self._process(records)
+            await self.process(list(records))
         except Stopping:
             return
         except Exception as error:
@@ -119,6 +122,16 @@ class RecordConsumer:
         self.processed += len(records)
         await failpoint("consumer.before-offset-commit")
         await self._commit(consumer, records)
+
+    async def look_ahead(self, limit: int) -> list[Record]:
+        """Up to so many further records, without waiting, for a processor that can't go on with what it has.
+
+        They are in hand like the others: committed when the processor returns, delivered again when it gives up.
+        """
+        consumer = self.consumer
+        more = [] if consumer is None else await _drain(consumer, limit)
+        self._in_hand += more
+        return more
 
     @staticmethod
     def _rewind(consumer: AIOKafkaConsumer, records: Sequence[Record]) -> None:
@@ -203,10 +216,10 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         return None
 
 
-async def _drain(consumer: AIOKafkaConsumer) -> list[Record]:
+async def _drain(consumer: AIOKafkaConsumer, limit: int) -> list[Record]:
     """What was fetched already, without waiting; the record in hand must not be lost over an error here."""
     try:
-        more = await consumer.getmany(timeout_ms=0, max_records=MAX_RECORDS - 1)
+        more = await consumer.getmany(timeout_ms=0, max_records=limit)
     except KafkaError as error:
         log.warning("consumer.drain_failed", error=type(error).__name__)
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 
 import asyncpg
 from aiokafka.errors import KafkaError
@@ -18,6 +18,14 @@ class Disposition(Enum):
     PARK = "park"  # it never will: to the dead letters
     IGNORE = "ignore"  # it is already done
     STOP = "stop"  # a bug: tried a few times, then to the dead letters
+
+
+class Kind(StrEnum):
+    """Why a record is a dead letter: the reason's class in metrics and filters."""
+
+    MALFORMED = "malformed"  # the bytes are no event, or break its schema: the sender's fault, whoever reads them
+    REFUSED = "refused"  # a well-formed event that a handler, or the database for its content, does not take
+    FAILED = "failed"  # an error that nobody foresaw
 
 
 class RetryableError(Exception):
@@ -70,3 +78,14 @@ def _classify_database(error: DBAPIError) -> Disposition:
     if isinstance(error, OperationalError | InterfaceError):
         return Disposition.RETRY
     return Disposition.STOP
+
+
+def kind_of(error: Exception) -> Kind:
+    """The kind of dead letter that an error makes of a record which passed its schema."""
+    return Kind.REFUSED if classify(error) is Disposition.PARK else Kind.FAILED
+
+
+def reason_of(error: Exception) -> str:
+    """What a dead letter says of an error: no text of errors that may quote the record."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, PoisonMessage | MalformedEvent) else name

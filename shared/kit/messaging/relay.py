@@ -19,11 +19,15 @@ from shared.kit.db.tables import RELAY_QUEUE, outbox
 from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
 from shared.kit.messaging.leases import tie_leases_to_sessions
+from shared.kit.messaging.broker import MAX_REQUEST_BYTES
+from shared.kit.messaging.dead_letters import copy_within
 from shared.kit.shutdown import OUTBOX_SECONDS
+from shared.schemas.topics import is_dead_letter_topic
 
 log = get_logger(__name__)
 
 CONTENT_TYPE = "application/cloudevents+json"
+MAX_LETTER_BYTES = MAX_REQUEST_BYTES - 65_536  # what a dead letter is sent with beside its own bytes is far less
 LEASE_SECONDS = 20.0  # longer than a send may take (broker.REQUEST_TIMEOUT_MS); a killed process's end at once (leases)
 
 relayed_messages = Counter("readmit_outbox_messages_relayed_total", "Messages acknowledged by Kafka.", ["topic"])
@@ -63,16 +67,19 @@ def register_relay(outbox_broker: OutboxBroker, kafka: KafkaBroker, engine: Asyn
             rows = (await connection.execute(_LOAD, {"ids": job["ids"]})).all()
         # Futures and not `publish_batch`, which overflows at 16 KiB and ignores keys (hazard 8). Shielded, because a
         # cancelled send may or may not have been written (hazard: librdkafka 4134, franz-go 1217).
-        sends = [
-            await kafka.publish(
-                bytes(row.value),
+        sends = []
+        for row in rows:
+            value, headers = bytes(row.value), row.headers or {}
+            if is_dead_letter_topic(row.topic):
+                value, headers = copy_within(MAX_LETTER_BYTES, value, headers)
+            send = await kafka.publish(
+                value,
                 topic=row.topic,
                 key=row.key.encode(),
-                headers={"content-type": CONTENT_TYPE, **(row.headers or {})},
+                headers={"content-type": CONTENT_TYPE, **headers},
                 no_confirm=True,
             )
-            for row in rows
-        ]
+            sends.append(send)
         await asyncio.shield(asyncio.gather(*sends))
         await failpoint("relay.before-delete")
         for row in rows:

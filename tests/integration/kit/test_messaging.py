@@ -237,7 +237,7 @@ async def test_a_bug_is_tried_three_times_then_parked(toy: Toy) -> None:
 async def test_a_processor_that_breaks_its_word_loses_nothing(toy: Toy) -> None:
     """The position has moved past the record by then; without going back the next commit would lose it."""
     consumer = toy.plumbing.consumers[0]
-    process, failures = consumer._process, 0
+    process, failures = consumer.process, 0
 
     async def fail_once(records: Sequence[Record]) -> None:
         nonlocal failures
@@ -246,7 +246,7 @@ async def test_a_processor_that_breaks_its_word_loses_nothing(toy: Toy) -> None:
             raise ValueError
         await process(records)
 
-    consumer._process = fail_once
+    consumer.process = fail_once
     event = toy.event()
     await send(toy, event.to_bytes())
     await wait_for(lambda: event.id in toy.seen)

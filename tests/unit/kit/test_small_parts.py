@@ -1,13 +1,9 @@
-"""Time and ids, traces, what happens after an error, dead letters, and when a mail is tried again."""
+"""Time and ids, traces, what happens after an error, and when a mail is tried again."""
 
 from __future__ import annotations
 
-import base64
-import json
 import uuid
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import asyncpg
 import pytest
@@ -21,7 +17,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from shared.kit.clock import utc_now, uuid7
 from shared.kit.mail.retry import MailRetry, pause_before
 from shared.kit.mail.sender import PermanentFailure, TemporaryFailure
-from shared.kit.messaging.dead_letters import park
 from shared.kit.messaging.errors import AlreadyDone, Disposition, PoisonMessage, RetryableError, classify
 from shared.kit.messaging.events import Pauses
 from shared.kit.messaging.tracing import current_traceparent, new_traceparent, trace
@@ -150,54 +145,6 @@ def test_what_happens_after_an_error(error: Exception, disposition: Disposition)
 def test_pauses_double_up_to_the_longest() -> None:
     pauses = Pauses(0.2, 15)
     assert [pauses.after(n) for n in (0, 1, 2, 6, 7, 10_000)] == [0.2, 0.4, 0.8, 12.8, 15, 15]
-
-
-@dataclass
-class Letter:
-    value: bytes | None
-    key: bytes | None = b"\xff\x00"
-    headers: list[tuple[str, bytes | None]] = field(default_factory=lambda: [("a\x00", b"\xfe"), ("b", None)])
-    topic: str = "readmit.identity.activity.v1"
-    partition: int = 2
-    offset: int = 41
-
-
-class Unit:
-    def __init__(self) -> None:
-        self.staged: list[Any] = []
-
-    def publish_raw(self, publication: Any) -> None:
-        self.staged.append(publication)
-
-
-def test_a_dead_letter_is_the_record_byte_for_byte_with_where_it_came_from() -> None:
-    unit = Unit()
-    letter = Letter(b"\x00\xff not json")
-    park(unit, letter, group="toy.events", reason="Bad: \x00\n\ud800" + "x" * 600)  # type: ignore[arg-type]
-    (staged,) = unit.staged
-    assert staged.value == letter.value
-    assert staged.topic == "readmit.identity.activity.v1.toy.events.dlt"
-    assert "\x00" not in staged.headers
-    assert r"\u0000" not in staged.headers.replace(r"\\u0000", ""), "JSONB refuses it"
-    headers = json.loads(staged.headers)
-    assert headers["readmit-dead-letter-topic"] == letter.topic
-    assert headers["readmit-dead-letter-partition"] == "2"
-    assert headers["readmit-dead-letter-offset"] == "41"
-    assert headers["readmit-dead-letter-group"] == "toy.events"
-    assert headers["readmit-dead-letter-reason"].startswith("Bad: \ufffd\ufffd\ufffdx")
-    assert len(headers["readmit-dead-letter-reason"]) == 500
-    assert base64.b64decode(headers["readmit-dead-letter-key"]) == letter.key
-    kept = [[name, base64.b64decode(value)] for name, value in json.loads(headers["readmit-dead-letter-headers"])]
-    assert kept == [["a\x00", b"\xfe"], ["b", b""]]
-
-
-def test_the_same_record_is_parked_once_and_the_same_bytes_elsewhere_again() -> None:
-    unit = Unit()
-    for letter in (Letter(b"x"), Letter(b"x"), Letter(b"x", offset=42), Letter(None)):
-        park(unit, letter, group="toy.events", reason="r")  # type: ignore[arg-type]
-    first, again, elsewhere, empty = [staged.event_id for staged in unit.staged]
-    assert first == again
-    assert len({first, elsewhere, empty}) == 3
 
 
 def test_mails_are_tried_again_with_growing_pauses() -> None:
