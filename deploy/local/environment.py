@@ -11,7 +11,7 @@ from deploy.local.overrides import SERVICES, Overrides, variable
 from deploy.local.ports import HOST, Ports
 from deploy.local.postgres import Postgres
 from deploy.local.secrets import Secrets
-from shared.kit.settings import FAILPOINTS_REFUSED
+from shared.kit.settings import DISORDER_REFUSED, FAILPOINTS_REFUSED
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -165,10 +165,10 @@ def require_settings(overrides: Overrides, *, demo: bool) -> None:
     missing = [] if demo else overrides.missing(REQUIRED_WITHOUT_DEMO)
     if missing:
         raise MissingSettingsError(missing, "They have no default: set them, or try `readmit up --demo`.")
-    if overrides.value("ENVIRONMENT") != "test" and any(
-        overrides.value("FAILPOINTS", service) for service in (None, *SERVICES)
-    ):
-        raise CommandError(FAILPOINTS_REFUSED, exit_code=USAGE)
+    if overrides.value("ENVIRONMENT") != "test":
+        for name, refusal in (("FAILPOINTS", FAILPOINTS_REFUSED), ("DISORDER_WINDOW", DISORDER_REFUSED)):
+            if any(overrides.value(name, service) not in (None, "", "0") for service in (None, *SERVICES)):
+                raise CommandError(refusal, exit_code=USAGE)
     for name in overrides.environ:
         if name.startswith("READMIT_") and f"{name}_FILE" in overrides.environ:
             raise CommandError(f"{name} and {name}_FILE are both set: one of them must go", exit_code=USAGE)

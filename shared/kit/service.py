@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from shared.kit.messaging.broker import KafkaLink, create_broker
 from shared.kit.messaging.consumer import RecordConsumer
 from shared.kit.messaging.dead_letter_worker import DeadLetterWorker
 from shared.kit.messaging.events import EventProcessor
-from shared.kit.messaging.relay import create_outbox, register_relay
+from shared.kit.messaging.relay import Publisher, create_outbox, register_relay
 from shared.kit.messaging.watchdog import ConsumerWatchdog
 from shared.kit.settings import ServiceSettings
 from shared.kit.shutdown import HTTP_SECONDS
@@ -75,7 +76,7 @@ class Plumbing:
         )
         outbox = create_outbox(outbox_engine)
         kafka = create_broker(settings)
-        register_relay(outbox, kafka, engine)
+        register_relay(outbox, _in_disorder(kafka, settings.disorder_window), engine)
         return cls(settings, engine, outbox_engine, Database(engine, outbox), outbox, kafka, KafkaLink(kafka))
 
     def consume(self, consumer: RecordConsumer, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
@@ -90,6 +91,10 @@ class Plumbing:
             processor.dead_letters_in_a_row = self.settings.dead_letters_in_a_row
             self.brakes[f"brake {consumer.group}"] = processor.braked
             self.components.append(DeadLetterWorker(processor, self.database))
+        if self.settings.disorder_window:
+            from shared.kit.testing.duplicator import Duplicator
+
+            consumer.process = Duplicator(consumer.process, self.settings.disorder_window, random.Random())  # noqa: S311
 
     async def start(self) -> None:
         """Starts everything. Kafka is connected in the background."""
@@ -155,6 +160,16 @@ class Plumbing:
             lifespan=self.running,
             openapi=openapi,
         )
+
+
+def _in_disorder(kafka: Publisher, window: int) -> Publisher:
+    """What the relay publishes by: Kafka, unless a test wants every message twice and out of order."""
+    if not window:
+        return kafka
+    from shared.kit.testing.shuffler import Shuffler
+
+    log.warning("disorder.armed", window=window)
+    return Shuffler(kafka, window, random.Random())  # noqa: S311
 
 
 def serve(app: FastAPI, settings: ServiceSettings) -> None:

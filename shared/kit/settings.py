@@ -29,6 +29,10 @@ PREFIX = "READMIT_"
 FAILPOINTS_REFUSED = (
     "READMIT_FAILPOINTS is for tests: it kills services on purpose, and is refused unless READMIT_ENVIRONMENT=test"
 )
+DISORDER_REFUSED = (
+    "READMIT_DISORDER_WINDOW is for tests: it doubles and shuffles messages on purpose, and is refused unless"
+    " READMIT_ENVIRONMENT=test"
+)
 
 
 class SettingsError(Exception):
@@ -238,6 +242,20 @@ class ServiceSettings(BaseSettings):
     failpoints_dir: DirectoryPath | None = Field(
         None, description="For tests: a folder that remembers which of these places were reached; each then acts once."
     )
+
+    disorder_window: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="For tests: every message is published and delivered twice, out of order within so many; refused "
+        "unless `READMIT_ENVIRONMENT=test`.",
+    )
+
+    @model_validator(mode="after")
+    def _no_disorder_in_production(self) -> Self:
+        if self.disorder_window and self.environment != "test":
+            raise ValueError(DISORDER_REFUSED)
+        return self
 
     @model_validator(mode="after")
     def _no_failpoints_in_production(self) -> Self:

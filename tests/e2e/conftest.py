@@ -1,4 +1,7 @@
-"""One stack for all end-to-end tests; each uses accounts and addresses of its own."""
+"""One stack for all end-to-end tests, and another on which every message comes twice and out of order.
+
+Each test uses accounts and addresses of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ import pytest_asyncio
 
 from tests.stack import Stack, running_stack
 
+DISORDER = {"READMIT_ENVIRONMENT": "test", "READMIT_DISORDER_WINDOW": "16"}
 
-@pytest_asyncio.fixture(scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with running_stack(Path(tmp_path_factory.mktemp("stack"))) as running:
+
+@pytest_asyncio.fixture(scope="session", params=["calm", "disorder"])
+async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    environment = DISORDER if request.param == "disorder" else {}
+    async with running_stack(Path(tmp_path_factory.mktemp("stack")), environment=environment) as running:
         yield running

@@ -7,9 +7,8 @@ and only then lets faststream-outbox delete the row. A crash in between sends ag
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal, Protocol
 
-from faststream.kafka import KafkaBroker
 from faststream_outbox import ExponentialRetry, OutboxBroker
 from prometheus_client import Counter
 from sqlalchemy import text
@@ -35,6 +34,16 @@ relayed_messages = Counter("readmit_outbox_messages_relayed_total", "Messages ac
 _LOAD = text("SELECT topic, key, value, headers FROM ledger WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id")
 
 
+class Publisher(Protocol):
+    """The part of a Kafka broker that the relay uses."""
+
+    async def publish(
+        self, message: bytes, topic: str, *, key: bytes, headers: dict[str, str], no_confirm: Literal[True]
+    ) -> asyncio.Future[Any]:
+        """Hands a message over; the future is done when it was acknowledged."""
+        ...
+
+
 def create_outbox(engine: AsyncEngine) -> OutboxBroker:
     """The outbox of a service; `publish` writes rows in the caller's transaction, subscribers work them off."""
     broker = OutboxBroker(
@@ -48,7 +57,7 @@ def create_outbox(engine: AsyncEngine) -> OutboxBroker:
     return tie_leases_to_sessions(broker)
 
 
-def register_relay(outbox_broker: OutboxBroker, kafka: KafkaBroker, engine: AsyncEngine) -> None:
+def register_relay(outbox_broker: OutboxBroker, kafka: Publisher, engine: AsyncEngine) -> None:
     """Subscribes the relay to its queue. Without Kafka rows wait; they are retried for ever, at most 2 s apart."""
 
     @outbox_broker.subscriber(

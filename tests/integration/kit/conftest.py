@@ -6,6 +6,7 @@ import asyncio
 import base64
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -73,17 +74,14 @@ def toy_settings(database_url: str, servers: list[str], kafka: str = KAFKA) -> T
     )
 
 
-@pytest_asyncio.fixture
-async def toy(
-    postgres_engine: PostgresEngine, kafka_servers: list[str], create_topics: CreateTopics
-) -> AsyncIterator[Toy]:
-    (topic,) = await create_topics("toy")
-    settings = toy_settings(await postgres_engine.create("toy"), kafka_servers)
+@asynccontextmanager
+async def running_toy(settings: ToySettings, topic: str) -> AsyncIterator[Toy]:
+    """The service, on a database that may be empty."""
     plumbing = Plumbing.build(settings)
     async with plumbing.engine.begin() as connection:
         await connection.run_sync(create_plumbing)
-        await connection.execute(text("CREATE TABLE seen (event_id text NOT NULL)"))
-    toy = Toy(plumbing, topic, f"toy.events-{secrets.token_hex(3)}", kafka_servers)
+        await connection.execute(text("CREATE TABLE IF NOT EXISTS seen (event_id text NOT NULL)"))
+    toy = Toy(plumbing, topic, f"toy.events-{secrets.token_hex(3)}", list(settings.kafka_bootstrap_servers))
     handlers = Handlers()
 
     @handlers.on(PasswordChanged)
@@ -100,3 +98,12 @@ async def toy(
     async with plumbing.running(FastAPI()):
         await wait_for(lambda: toy.plumbing.link.started.is_set())
         yield toy
+
+
+@pytest_asyncio.fixture
+async def toy(
+    postgres_engine: PostgresEngine, kafka_servers: list[str], create_topics: CreateTopics
+) -> AsyncIterator[Toy]:
+    (topic,) = await create_topics("toy")
+    async with running_toy(toy_settings(await postgres_engine.create("toy"), kafka_servers), topic) as running:
+        yield running
