@@ -48,8 +48,9 @@ def bootstrap(settings: NotifierSettings, *, clock: Clock = utc_now, new_id: New
             settings.mail_from, domain, settings.organisation, settings.support_contact, settings.public_recovery_url
         )
     )
-    mailer = Mailer(settings.smtp_url, connections=MESSAGES_IN_FLIGHT)
+    mailer = Mailer(settings.smtp_url, connections=MESSAGES_IN_FLIGHT, alarm_seconds=settings.watchdog_alarm_seconds)
     plumbing.components += [renderer, mailer]
+    plumbing.alarms["mail servers"] = mailer.alarm
     progress = ConsumerProgress(IDENTITY_TOPICS)
     plumbing.components.append(progress)
     notify = NotifyAdmins(policy, progress, clock, new_id)

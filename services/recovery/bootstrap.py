@@ -159,7 +159,8 @@ def sign_in(settings: RecoverySettings, pages: Pages, verifier: TokenVerifier, t
 def bootstrap(settings: RecoverySettings, *, clock: Clock = utc_now, group: str = GROUP) -> FastAPI:
     """The service. `clock` stamps events and grants; what runs out, runs out by the database's clock."""
     plumbing = Plumbing.build(settings)
-    mailer = Mailer(settings.smtp_url)
+    mailer = Mailer(settings.smtp_url, alarm_seconds=settings.watchdog_alarm_seconds)
+    plumbing.alarms["mail servers"] = mailer.alarm
     signer = GrantSigner(
         settings.grant_key, issuer=settings.public_recovery_url, audience=settings.identity_audience, clock=clock
     )

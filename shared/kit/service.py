@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import uvicorn
@@ -20,10 +21,12 @@ from shared.kit.failpoints import arm
 from shared.kit.http.app import create_app
 from shared.kit.http.health import Check, database_check, health_router
 from shared.kit.logging import configure_logging, get_logger
-from shared.kit.messaging.broker import KafkaLink, create_broker
+from shared.kit.messaging.activity import QueueActivity
+from shared.kit.messaging.broker import KafkaLink, broker_answers, create_broker
 from shared.kit.messaging.consumer import RecordConsumer
 from shared.kit.messaging.dead_letter_worker import DeadLetterWorker
 from shared.kit.messaging.events import EventProcessor
+from shared.kit.messaging.outbox_watchdog import QueueWatchdog, queues_of
 from shared.kit.messaging.relay import Publisher, create_outbox, register_relay
 from shared.kit.messaging.watchdog import ConsumerWatchdog
 from shared.kit.settings import ServiceSettings
@@ -54,10 +57,12 @@ class Plumbing:
     outbox: OutboxBroker
     kafka: KafkaBroker
     link: KafkaLink
+    activity: QueueActivity
     consumers: list[RecordConsumer] = field(default_factory=list)
     components: list[Component] = field(default_factory=list)
     live: dict[str, Check] = field(default_factory=dict)
     brakes: dict[str, Check] = field(default_factory=dict)
+    alarms: dict[str, Check] = field(default_factory=dict)
 
     @classmethod
     def build(cls, settings: ServiceSettings) -> Plumbing:
@@ -74,16 +79,17 @@ class Plumbing:
             pool_size=OUTBOX_CONNECTIONS,
             application_name=f"readmit-{settings.service}-outbox",
         )
-        outbox = create_outbox(outbox_engine)
+        activity = QueueActivity()
+        outbox = create_outbox(outbox_engine, activity)
         kafka = create_broker(settings)
         register_relay(outbox, _in_disorder(kafka, settings.disorder_window), engine)
-        return cls(settings, engine, outbox_engine, Database(engine, outbox), outbox, kafka, KafkaLink(kafka))
+        return cls(settings, engine, outbox_engine, Database(engine, outbox), outbox, kafka, KafkaLink(kafka), activity)
 
     def consume(self, consumer: RecordConsumer, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
         """Adds a consumer group over the given topics."""
         consumer.subscribe(self.kafka, self.settings, topics=topics, pattern=pattern)
         self.consumers.append(consumer)
-        watchdog = ConsumerWatchdog(consumer)
+        watchdog = ConsumerWatchdog(consumer, deaf_seconds=self.settings.watchdog_consumer_seconds)
         self.components.append(watchdog)
         self.live[f"consumer {consumer.group}"] = watchdog.deaf
         if isinstance(processor := consumer.process, EventProcessor):  # audit's parks nothing
@@ -95,6 +101,16 @@ class Plumbing:
             from shared.kit.testing.duplicator import Duplicator
 
             consumer.process = Duplicator(consumer.process, self.settings.disorder_window, random.Random())  # noqa: S311
+
+    def watch_queues(self) -> None:
+        """Adds a watchdog for each queue that the outbox's subscribers serve by now."""
+        for queue in queues_of(self.outbox.subscribers):
+            watchdog = QueueWatchdog(
+                queue, self.engine, self.activity, self.settings, partial(broker_answers, self.settings)
+            )
+            self.components.append(watchdog)
+            self.live[f"queue {queue}"] = watchdog.stuck
+            self.alarms[f"queue {queue}"] = watchdog.alarm
 
     async def start(self) -> None:
         """Starts everything. Kafka is connected in the background."""
@@ -144,13 +160,14 @@ class Plumbing:
             needs_broker: False where the service does its work without Kafka (what it accepts waits in the outbox).
             notes: what readiness reports beside, without making the service unready.
         """
+        self.watch_queues()
         broker: dict[str, Check] = {"kafka": self.link.unready}
         broker |= {f"consumer {consumer.group}": consumer.unready for consumer in self.consumers} | self.brakes
         checks: dict[str, Check] = {"database": database_check(self.engine), **(ready or {})}
         health = health_router(
             ready=checks | broker if needs_broker else checks,
             live=self.live,
-            notes={**(notes or {}), **({} if needs_broker else broker)},
+            notes={**(notes or {}), **self.alarms, **({} if needs_broker else broker)},
         )
         return create_app(
             title=title,

@@ -229,6 +229,21 @@ class ServiceSettings(BaseSettings):
         "no such brake.",
     )
 
+    # A rebalance takes up to 20 s, a reconnection of the outbox up to 35 s; a broker or database that is away does not
+    # count. A mail server may keep a sender for three minutes.
+    watchdog_consumer_seconds: float = Field(
+        60, gt=0, description="Seconds without progress, though there are records, until a consumer is not live."
+    )
+    watchdog_queue_seconds: float = Field(
+        60, gt=0, description="Seconds without anybody taking the rows of a queue until the service is not live."
+    )
+    watchdog_job_seconds: float = Field(
+        600, gt=0, description="Seconds that one job of a queue may take until the service is not live."
+    )
+    watchdog_alarm_seconds: float = Field(
+        120, gt=0, description="Seconds that rows may wait, or mail servers not answer, until an alarm is raised."
+    )
+
     hash_key: SymmetricKeys = Field(description="Keys of the keyed hashes of addresses; the same in all services.")
 
     environment: str = Field(

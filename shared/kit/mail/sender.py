@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiosmtplib
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from shared.kit.addresses import wire_address
 from shared.kit.failpoints import failpoint
@@ -28,6 +28,7 @@ CLOSING = 421  # RFC 5321, section 3.8: the server closes the connection after t
 IDLE_SECONDS = 20.0  # servers close idle connections; one this old is not trusted with a message
 
 sent_messages = Counter("readmit_mail_messages_total", "Messages by how the server answered.", ["outcome"])
+alarm_raised = Gauge("readmit_mail_alarm", "1 while no mail server has answered for long.")
 send_seconds = Histogram("readmit_mail_send_seconds", "Time from the first command to the server's answer.")
 
 
@@ -59,8 +60,11 @@ class Accepted:
 class Mailer:
     """Sends messages over at most `connections` kept connections; safe to call from many tasks."""
 
-    def __init__(self, servers: Sequence[SmtpServer], *, connections: int = 8) -> None:
+    def __init__(self, servers: Sequence[SmtpServer], *, connections: int = 8, alarm_seconds: float = 120.0) -> None:
         self._servers = servers
+        self._alarm_seconds = alarm_seconds
+        self._unanswered_since: float | None = None  # the first of the attempts in a row that no server answered
+        self._alarm: str | None = None
         self._free: list[tuple[aiosmtplib.SMTP, SmtpServer, float]] = []
         self._slots = asyncio.Semaphore(connections)
 
@@ -78,15 +82,33 @@ class Mailer:
                     accepted = await self._transmit(client, server, message, sender, recipient)
             except TimeoutError:
                 sent_messages.labels("temporary-failure").inc()
+                self._note(answered=False)
                 raise TemporaryFailure(None, "the server took too long altogether") from None
-            except TemporaryFailure:
+            except TemporaryFailure as failure:
                 sent_messages.labels("temporary-failure").inc()
+                self._note(answered=failure.status is not None)
                 raise
             except PermanentFailure:
                 sent_messages.labels("permanent-failure").inc()
+                self._note(answered=True)
                 raise
             sent_messages.labels("accepted").inc()
+            self._note(answered=True)
             return accepted
+
+    async def alarm(self) -> str | None:
+        """Why no mail goes out, for the health page. A server that says 4xx does answer: no alarm."""
+        return self._alarm
+
+    def _note(self, *, answered: bool) -> None:
+        now = time.monotonic()
+        since = self._unanswered_since = None if answered else self._unanswered_since or now
+        silent = 0.0 if since is None else now - since
+        if (silent >= self._alarm_seconds) != (self._alarm is not None):
+            alarm_raised.set(0 if answered else 1)
+            report = log.info if answered else log.warning
+            report("mail.alarm_cleared" if answered else "mail.alarm_raised", servers=[s.name for s in self._servers])
+        self._alarm = f"no mail server has answered for {silent:.0f} s" if silent >= self._alarm_seconds else None
 
     async def _connection(self) -> tuple[aiosmtplib.SMTP, SmtpServer]:
         while self._free:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from faststream.exceptions import FastStreamException
 from faststream.kafka import KafkaBroker
+from faststream.kafka.security import parse_security
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared.kit.logging import get_logger
@@ -21,6 +23,7 @@ REQUEST_TIMEOUT_MS = 10_000  # shorter than the outbox lease, so that a hung sen
 # (`max.message.bytes` of the dead letter topics). At aiokafka's 1 MiB it would be refused and tried for ever.
 MAX_REQUEST_BYTES = 2_097_152
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
+_PROBE_SECONDS = 5.0
 
 
 def security_of(settings: ServiceSettings) -> BaseSecurity | None:
@@ -65,6 +68,26 @@ def create_broker(settings: ServiceSettings) -> KafkaBroker:
         apply_types=False,
         logger=None if settings.log_level != "DEBUG" else log,
     )
+
+
+async def broker_answers(settings: ServiceSettings) -> bool:
+    """Whether a connection that has nothing to do with ours gets an answer, and each partition there has a leader."""
+    client = AIOKafkaClient(
+        bootstrap_servers=list(settings.kafka_bootstrap_servers),
+        client_id=f"readmit-{settings.service}-probe",
+        request_timeout_ms=int(_PROBE_SECONDS * 1000),
+        **parse_security(security_of(settings)),
+    )
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await client.close()
+    topics = cluster.topics(exclude_internal_topics=False)
+    return all(cluster.partitions_for_topic(topic) == cluster.available_partitions_for_topic(topic) for topic in topics)
 
 
 class KafkaLink:

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.kit.db.tables import RELAY_QUEUE, outbox
 from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
-from shared.kit.messaging.leases import tie_leases_to_sessions
+from shared.kit.messaging.activity import QueueActivity
 from shared.kit.messaging.broker import MAX_REQUEST_BYTES
 from shared.kit.messaging.dead_letters import copy_within
+from shared.kit.messaging.leases import tie_leases_to_sessions
 from shared.kit.shutdown import OUTBOX_SECONDS
 from shared.schemas.topics import is_dead_letter_topic
 
@@ -44,10 +45,13 @@ class Publisher(Protocol):
         ...
 
 
-def create_outbox(engine: AsyncEngine) -> OutboxBroker:
+def create_outbox(engine: AsyncEngine, activity: QueueActivity | None = None) -> OutboxBroker:
     """The outbox of a service; `publish` writes rows in the caller's transaction, subscribers work them off."""
+    activity = activity or QueueActivity()
     broker = OutboxBroker(
         engine,
+        middlewares=[activity.middleware],
+        metrics_recorder=activity.record,
         outbox_table=outbox,
         graceful_timeout=OUTBOX_SECONDS,
         last_exception_renderer=lambda error: type(error).__name__,

@@ -7,9 +7,6 @@ a restart mends it, so the service says that it is not live.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
-from contextlib import suppress
 
 from aiokafka.errors import KafkaError
 
@@ -23,7 +20,10 @@ DEAF_SECONDS = 60.0  # longer than any rebalance; a consumer that is at work or 
 
 
 class ConsumerWatchdog:
-    """Compares end offsets with progress, a consumer at a time."""
+    """Compares end offsets with progress, a consumer at a time.
+
+    Time is counted in looks: while this process was suspended or the broker away, nobody looked and nobody was deaf.
+    """
 
     def __init__(
         self,
@@ -31,13 +31,11 @@ class ConsumerWatchdog:
         *,
         check_seconds: float = CHECK_SECONDS,
         deaf_seconds: float = DEAF_SECONDS,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer = consumer
-        self._check_seconds = check_seconds
+        self._check_seconds = min(check_seconds, deaf_seconds / 4)
         self._deaf_seconds = deaf_seconds
-        self._monotonic = monotonic
-        self._behind_since: float | None = None
+        self._looks_behind = 0
         self._seen_at = -1
         self._task: asyncio.Task[None] | None = None
 
@@ -52,22 +50,25 @@ class ConsumerWatchdog:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._check_seconds)
-            with suppress(KafkaError, OSError, TimeoutError):  # without a broker nobody is deaf
-                async with asyncio.timeout(self._check_seconds):  # `wait_for` may swallow a cancellation on 3.11
+            try:
+                async with asyncio.timeout(max(self._check_seconds, 1.0)):
                     await self.check()
+            except (KafkaError, OSError, TimeoutError):  # without a broker nobody is deaf
+                self._looks_behind = 0
 
     async def check(self) -> None:
         """Looks once; `deaf` then answers from what was seen."""
         behind = any((await self._consumer.lag()).values())
         processed = self._consumer.processed
-        if not behind or self._consumer.busy or processed != self._seen_at:
-            self._behind_since = None
-        elif self._behind_since is None:
-            self._behind_since = self._monotonic()
+        stands_still = behind and not self._consumer.busy and processed == self._seen_at
+        was_deaf = await self.deaf()
+        self._looks_behind = self._looks_behind + 1 if stands_still else 0
         self._seen_at = processed
+        if was_deaf is None and (reason := await self.deaf()):
+            log.error("consumer.deaf", group=self._consumer.group, reason=reason)
 
     async def deaf(self) -> str | None:
         """Why the service is not live, for the health page."""
-        if self._behind_since is None or self._monotonic() - self._behind_since < self._deaf_seconds:
+        if self._looks_behind * self._check_seconds < self._deaf_seconds:
             return None
         return f"consumer group {self._consumer.group} fetches nothing although there are records"
