@@ -84,9 +84,17 @@ class Child:
             raise CommandError(f"{self.name} is not ready after {limit:.0f} s. {log_tail(self.program.log)}")
         self._ready_once = True
 
-    def recycle(self) -> None:
-        """End a process that runs but is no longer of use; the watcher starts the next."""
+    async def recycle(self) -> None:
+        """End a process that runs but is no longer of use, and may be unable to stop; the watcher starts the next."""
+        process = self._process
+        if process is None or self._stopping:
+            return
         self._signal(self.program.stop_signal)
+        try:
+            async with asyncio.timeout(self.program.grace):
+                await process.wait()
+        except TimeoutError:
+            kill_group(process.pid)
 
     async def stop(self, grace: float | None = None) -> None:
         """End it: asked first, killed after `grace` seconds (its program's own unless given)."""

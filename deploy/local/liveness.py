@@ -19,5 +19,5 @@ async def recycle_when_not_live(child: Child, host: str, port: int, *, interval:
             strikes, judged = 0, child.pid
         strikes = strikes + 1 if status == 503 else 0
         if strikes >= _STRIKES:
-            child.recycle()
+            await child.recycle()
             strikes = 0

@@ -78,6 +78,25 @@ async def test_a_service_that_says_it_is_not_live_is_restarted(supervise: Superv
         watch.cancel()
 
 
+async def test_a_service_that_is_not_live_and_cannot_stop_is_killed(supervise: Supervise) -> None:
+    port = free_port_base()
+    deaf = (
+        "import http.server, signal; signal.signal(15, signal.SIG_IGN)\n"
+        "class NotLive(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self): self.send_response(200 if 'ready' in self.path else 503); self.end_headers()\n"
+        f"http.server.HTTPServer(('{HOST}', {port}), NotLive).serve_forever()"
+    )
+    child = supervise((sys.executable, "-c", deaf), port, grace=0.3)
+    await child.start()
+    await child.until_ready(20)
+    watch = asyncio.create_task(recycle_when_not_live(child, HOST, port, interval=0.05))
+    before = child.pid
+    try:
+        await until(lambda: child.pid != before)
+    finally:
+        watch.cancel()
+
+
 async def test_what_keeps_dying_is_started_less_and_less_often(supervise: Supervise, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     note = f"open({str(starts)!r}, 'a').write('x')"

@@ -103,12 +103,12 @@ class Mailer:
     def _note(self, *, answered: bool) -> None:
         now = time.monotonic()
         since = self._unanswered_since = None if answered else self._unanswered_since or now
-        silent = 0.0 if since is None else now - since
-        if (silent >= self._alarm_seconds) != (self._alarm is not None):
-            alarm_raised.set(0 if answered else 1)
-            report = log.info if answered else log.warning
-            report("mail.alarm_cleared" if answered else "mail.alarm_raised", servers=[s.name for s in self._servers])
-        self._alarm = f"no mail server has answered for {silent:.0f} s" if silent >= self._alarm_seconds else None
+        raised = since is not None and now - since >= self._alarm_seconds
+        if raised != (self._alarm is not None):
+            alarm_raised.set(int(raised))
+            report = log.warning if raised else log.info
+            report("mail.alarm_raised" if raised else "mail.alarm_cleared", servers=[s.name for s in self._servers])
+        self._alarm = f"no mail server has answered for {now - since:.0f} s" if raised and since is not None else None
 
     async def _connection(self) -> tuple[aiosmtplib.SMTP, SmtpServer]:
         while self._free:

@@ -246,3 +246,28 @@ async def test_a_server_that_is_slow_at_everything_is_given_up_in_the_end(monkey
         assert error.status is None
         del fake.replies["."]
         assert (await send(mail)).startswith("taken")  # on a new connection, not on the half-used one
+
+
+async def test_a_server_that_takes_mails_and_says_nothing_raises_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "COMMAND_SECONDS", 0.2)
+    async with smtp_server(end=HANG) as fake:
+        made = Mailer(at(fake), alarm_seconds=0.5)
+        for _ in range(4):
+            with pytest.raises(TemporaryFailure):
+                await made.send(MESSAGE, sender="a@x.example", recipient="b@x.example")
+        assert "no mail server has answered" in str(await made.alarm())
+        assert sender.alarm_raised._value.get() == 1
+        fake.replies.clear()
+        await made.send(MESSAGE, sender="a@x.example", recipient="b@x.example")
+        assert await made.alarm() is None
+        await made.stop()
+
+
+async def test_a_server_that_says_4xx_for_hours_is_no_alarm() -> None:
+    async with smtp_server(MAIL="451 try later") as fake:
+        made = Mailer(at(fake), alarm_seconds=0.0)
+        for _ in range(3):
+            with pytest.raises(TemporaryFailure):
+                await made.send(MESSAGE, sender="a@x.example", recipient="b@x.example")
+            assert await made.alarm() is None
+        await made.stop()
