@@ -24,8 +24,8 @@ from shared.schemas.enrichment import AssistanceEnriched
 
 GROUP = "notifier.events"
 
-# After a kill -9 this long passes before the job comes again. A living sender keeps its claim longer, however slow the
-# server (usecases.deliver_mail), so this need not cover the time that a server may take.
+# After this long a job comes again, and at once after its process was killed (shared.kit.messaging.leases). A living
+# sender keeps its claim longer, however slow the server (usecases.deliver_mail), so this need not cover that.
 LEASE_SECONDS = 25.0
 # At most eight by contract, section 9. Each worker holds a database connection for as long as it runs.
 MESSAGES_IN_FLIGHT = 4

@@ -27,6 +27,7 @@ FORGET_SECONDS = 3600.0
 
 def register_mail(outbox: OutboxBroker, send: SendMail) -> None:
     """Subscribes the sender to its queue."""
+    sending: set[str] = set()
 
     @outbox.subscriber(
         QUEUE,
@@ -38,10 +39,18 @@ def register_mail(outbox: OutboxBroker, send: SendMail) -> None:
         max_fetch_interval=2.0,
     )
     async def send_mail(job: dict[str, Any]) -> None:
+        mail_id = job["mail_id"]
+        if mail_id in sending:
+            # The database restarted, which ended the lease: one of ours is at it still, and a second would be a second
+            # code. It is asked again in a moment whether that one got through.
+            raise TemporaryFailure(None, "the mail is being sent")
+        sending.add(mail_id)
         try:
-            await send(job["mail_id"])
+            await send(mail_id)
         except TryAgain:
             raise TemporaryFailure(None, "the mail is tried again") from None
+        finally:
+            sending.discard(mail_id)
 
 
 class Sweeper:

@@ -14,9 +14,9 @@ from shared.kit.db.unit import UnitOfWork
 from shared.kit.failpoints import failpoint
 from shared.schemas.notifier import Via
 
-# A claim is kept by a heartbeat (usecases.deliver_mail); without one its sender is dead. Shorter than the queue's lease
-# (handlers.LEASE_SECONDS), so that the job finds the claim expired when it comes again. The database's clock counts.
-_CLAIM = "clock_timestamp() + interval '20 seconds'"
+# A claim is kept by a heartbeat (usecases.deliver_mail); without one its sender is dead. A killed process's jobs come
+# again as soon as its successor is up (shared.kit.messaging.leases), and wait for this. The database's clock counts.
+_CLAIM = "clock_timestamp() + interval '8 seconds'"
 
 # Both in one statement. The Message-ID, derived from what is told to whom, makes deliveries unique.
 _ADD = text("""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from services.notifier.domain.delivery import (
@@ -29,7 +29,7 @@ from shared.schemas.notifier import (
     AdminNotifiedData,
 )
 
-HEARTBEAT_SECONDS = 6.0  # a third of how long a claim lasts (adapters.deliveries)
+HEARTBEAT_SECONDS = 2.0  # a quarter of how long a claim lasts (adapters.deliveries)
 RECORDING_PAUSES = (0.1, 0.3, 1.0, 3.0, 5.0, 5.0)  # the server has the message: don't let a hiccup of ours repeat it
 
 Report = Callable[[Delivery, State, Answer], None]
@@ -87,9 +87,21 @@ class DeliverMail:
         self._clock = clock
         self._new_id = new_id
         self._report = report
+        self._sending: set[str] = set()
 
     async def __call__(self, delivery_id: str) -> None:
         """Try once. Raises TryAgain."""
+        if delivery_id in self._sending:
+            # The database was away for longer than a claim lasts, and the one that is at it has yet to record how it
+            # went.
+            raise TryAgain
+        self._sending.add(delivery_id)
+        try:
+            await self._try(delivery_id)
+        finally:
+            self._sending.discard(delivery_id)
+
+    async def _try(self, delivery_id: str) -> None:
         attempt = await self._claim(delivery_id)
         if attempt is None:
             return
@@ -122,8 +134,9 @@ class DeliverMail:
         async def beat() -> None:
             while True:
                 await asyncio.sleep(HEARTBEAT_SECONDS)
-                async with self._begin() as work:
-                    await work.deliveries.keep_claim(delivery_id)
+                with suppress(Exception):  # a database that restarts: the next beat may still be in time
+                    async with self._begin() as work:
+                        await work.deliveries.keep_claim(delivery_id)
 
         beating = asyncio.create_task(beat())
         try:

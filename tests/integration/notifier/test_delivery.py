@@ -384,6 +384,37 @@ async def test_a_job_that_comes_again_while_the_server_is_slow_does_not_send(sta
     assert len(notifier.mails.seen) == 1
 
 
+async def test_a_claim_that_ran_out_while_the_database_was_away_does_not_repeat_what_is_being_sent(
+    start_notifier: StartNotifier,
+) -> None:
+    """PostgreSQL's death ends leases and stops the heartbeat, not the sender."""
+    notifier = await start_notifier()
+    admin = await an_admin(notifier)
+    answered = asyncio.Event()
+
+    async def wait() -> None:
+        await answered.wait()
+
+    notifier.mails.on_data = wait
+    request = event_of(enriched())
+    await notifier.publish(request)
+    await wait_for(lambda: notifier.mails.seen)
+    async with notifier.plumbing.database.begin() as unit:
+        rows = await unit.connection.execute(
+            text("UPDATE deliveries SET claimed_until = now() - interval '1 second' RETURNING id")
+        )
+        unit.enqueue("mail", {"delivery_id": rows.scalar_one()})
+
+    async def tried() -> bool:
+        return bool(await notifier.rows("SELECT 1 FROM outbox WHERE queue = 'mail' AND attempts_count > 0"))
+
+    await wait_for(tried)
+    answered.set()
+    await settled(notifier, request)
+    assert notifier.mails.recipients() == [address(admin)]
+    assert len(notifier.mails.seen) == 1
+
+
 async def test_after_a_crash_the_attempt_is_unknown_and_repeats_as_the_same_message(
     start_notifier: StartNotifier,
 ) -> None:
