@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
 
 from shared.kit.messaging import consumer as module
-from shared.kit.messaging.consumer import Record, RecordConsumer
+from shared.kit.messaging.consumer import Record, RecordConsumer, _Rebalances
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
 
@@ -32,6 +32,7 @@ class Group:
 
     positions: dict[TopicPartition, int | None]  # None while it is not known
     committed: dict[TopicPartition, int] = field(default_factory=dict)
+    away: bool = False
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.positions)
@@ -44,18 +45,53 @@ class Group:
         return position
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        """Tries until it is answered, as the library does."""
+        while self.away:
+            await asyncio.sleep(0)
         if not set(offsets) <= set(self.positions):
             raise IllegalStateError
         self.committed |= offsets
 
 
-async def commit(positions: dict[TopicPartition, int | None]) -> dict[TopicPartition, int]:
-    async def process(records: Sequence[Record]) -> None:
-        return None
+READ: list[Record] = [Read(0, 7), Read(0, 8), Read(1, 3)]
 
+
+async def process(records: Sequence[Record]) -> None:
+    """All is done already."""
+
+
+async def commit(positions: dict[TopicPartition, int | None]) -> dict[TopicPartition, int]:
     group: Any = Group(positions)
-    await RecordConsumer("g.events", process)._commit(group, [Read(0, 7), Read(0, 8), Read(1, 3)])
+    await RecordConsumer("g.events", process)._commit(group, READ)
     return dict(group.committed)
+
+
+async def test_a_commit_that_outlasts_the_broker_is_given_up_when_the_group_is_joined_again() -> None:
+    """Found by the fault test: tried again on the new broker, by the new member, it had audit pass over 15 records."""
+    group: Any = Group({A: 9, B: 4}, away=True)
+    consumer = RecordConsumer("g.events", process)
+    committing = asyncio.create_task(consumer._commit(group, READ))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not committing.done()
+    await _Rebalances(consumer).on_partitions_revoked([])
+    group.away = False
+    await committing
+    assert group.committed == {}
+
+
+async def test_who_is_cancelled_does_not_go_on_committing() -> None:
+    group: Any = Group({A: 9, B: 4}, away=True)
+    committing = asyncio.create_task(RecordConsumer("g.events", process)._commit(group, READ))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    committing.cancel()
+    await asyncio.gather(committing, return_exceptions=True)
+    assert committing.cancelled()
+    group.away = False
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert group.committed == {}
 
 
 async def test_what_was_read_is_committed() -> None:
