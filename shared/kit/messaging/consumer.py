@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CommitFailedError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import FAKE_CONSUMER
@@ -67,6 +67,7 @@ class RecordConsumer:
         self.process = process
         self._in_hand: list[Record] = []
         self._subscriber: Any = None
+        self._committing: asyncio.Future[None] | None = None
 
     @property
     def consumer(self) -> AIOKafkaConsumer | None:
@@ -92,7 +93,7 @@ class RecordConsumer:
             rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
             max_poll_interval_ms=3_600_000,  # while the database is down we hold our partitions and wait
             fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
-            listener=_Rebalances(),
+            listener=_Rebalances(self),
             parser=_parse,
             decoder=_decode,
         )
@@ -152,13 +153,26 @@ class RecordConsumer:
         offsets = {part: offset for part, offset in offsets.items() if await self._reads_on(consumer, part, offset)}
         if not offsets:
             return
+        # aiokafka tries for as long as it takes, each time as the member that it has become by then.
+        commit = self._committing = asyncio.ensure_future(consumer.commit(offsets))
         try:
-            await consumer.commit(offsets)
+            await asyncio.wait({commit})
+        finally:
+            commit.cancel()
+        error = CommitFailedError() if commit.cancelled() else commit.exception()
+        if error is None:
             last_progress.labels(self.group).set(time.time())
-        except KafkaError as error:
+        elif isinstance(error, KafkaError):
             # A rebalance took the partition, or the broker is away: delivered again, and the inbox makes it harmless.
             failed_commits.labels(self.group).inc()
             log.warning("consumer.commit_failed", group=self.group, error=type(error).__name__)
+        else:
+            raise error
+
+    def give_commit_up(self) -> None:
+        """Before the group is joined again: what is being committed is of before, and may not be of the same log."""
+        if self._committing is not None:
+            self._committing.cancel()
 
     @staticmethod
     async def _reads_on(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> bool:
@@ -208,7 +222,11 @@ class RecordConsumer:
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    def __init__(self, consumer: RecordConsumer) -> None:
+        self._consumer = consumer
+
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._consumer.give_commit_up()
         if revoked:
             await failpoint("consumer.during-rebalance")
 
