@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The Kafka topics.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
+letters_app = typer.Typer(help="What could not be processed, and its way back in.", no_args_is_help=True)
+app.add_typer(letters_app, name="dead-letters")
 
 Service = Literal["intake", "enrichment", "notifier", "recovery", "audit"]
 
@@ -87,6 +89,93 @@ def import_events(
     from deploy.commands import import_events as command
 
     command.import_events(file, url=url, token=token, state=state)
+
+
+LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Such as notifier-12.")]
+Topics = Annotated[list[str] | None, typer.Option("--topic", metavar="T", help="Only of this topic; may be repeated.")]
+Groups = Annotated[list[str] | None, typer.Option("--group", metavar="G", help="Only of this group; may be repeated.")]
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="Only those parked at or after this; ISO 8601.")]
+Reason = Annotated[
+    str | None, typer.Option(metavar="R", help="malformed, refused or failed; else a part of the reason's text.")
+]
+By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does it, for the record; else this system's user.")]
+All = Annotated[bool, typer.Option("--all", help="All that are parked.")]
+
+
+@letters_app.command("list")
+def dead_letters_list(
+    topic: Topics = None,
+    group: Groups = None,
+    since: Since = None,
+    reason: Reason = None,
+    state: Annotated[
+        list[str] | None, typer.Option(metavar="S", help="parked, replaying, replayed or dropped; may be repeated.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="A page of N; 0 is all. 100 unless --json.")
+    ] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="The page after this one.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+) -> None:
+    """List what could not be processed, oldest first.
+
+    Covers every service whose READMIT_<SERVICE>_DATABASE_URL is set. Needs no broker.
+    """
+    from deploy.commands import dead_letters as command
+
+    selection = command.select(topic, group, since, reason, state)
+    command.list_(os.environ, selection, as_json=json, limit=limit, after=after)
+
+
+@letters_app.command("show")
+def dead_letters_show(
+    letter: Annotated[str, typer.Argument(metavar="ID", help="Such as notifier-12.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Exactly the bytes of the value, and nothing else.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object; all bytes in base64.")] = False,
+) -> None:
+    """Show one of them: reason, key, headers, what was done about it, and its bytes."""
+    from deploy.commands import dead_letters as command
+
+    command.show(os.environ, letter, raw=raw, as_json=json)
+
+
+@letters_app.command("replay")
+def dead_letters_replay(
+    ids: LetterIds = None,
+    everything: All = False,
+    topic: Topics = None,
+    group: Groups = None,
+    since: Since = None,
+    reason: Reason = None,
+    by: By = None,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the outcome.")] = 30,
+) -> None:
+    """Have the service that could not process them try again; no other service sees it.
+
+    Each has its effect once. Ends with 1 when any fails again: it is parked again then.
+    """
+    from deploy.commands import dead_letters as command
+
+    chosen = command.Chosen(ids or [], everything, command.select(topic, group, since, reason, None))
+    raise typer.Exit(command.replay(os.environ, chosen, by=by, wait=wait))
+
+
+@letters_app.command("drop")
+def dead_letters_drop(
+    because: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with it.")],
+    ids: LetterIds = None,
+    everything: All = False,
+    topic: Topics = None,
+    group: Groups = None,
+    since: Since = None,
+    reason: Reason = None,
+    by: By = None,
+) -> None:
+    """Settle them without an effect. Their bytes are kept, and they can still be replayed by id."""
+    from deploy.commands import dead_letters as command
+
+    chosen = command.Chosen(ids or [], everything, command.select(topic, group, since, reason, None))
+    command.drop(os.environ, chosen, by=by, because=because)
 
 
 @app.command()

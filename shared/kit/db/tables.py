@@ -13,6 +13,7 @@ from __future__ import annotations
 from faststream_outbox import make_outbox_table
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
@@ -99,8 +100,10 @@ dead_letter_actions = Table(
     Column("outcome", Text),  # NULL while a replay waits for its service
     Column("detail", Text),
     Column("finished_at", DateTime(timezone=True)),
+    Column("logged", Boolean, nullable=False, server_default="false"),  # by the service: people act beside it
     CheckConstraint("action IN ('replay', 'drop')", name="dead_letter_actions_action_check"),
     Index("dead_letter_actions_letter_idx", "dead_letter_id", "id"),
+    Index("dead_letter_actions_unlogged_idx", "id", postgresql_where=text("action = 'drop' AND NOT logged")),
 )
 
 # Letters that were parked before they had a table: what it says of them is in their ledger rows' headers.

@@ -135,6 +135,11 @@ _FINISH = text("""
     FROM settled WHERE dead_letter_id = settled.id AND action = 'replay' AND outcome IS NULL
     RETURNING "by"
 """)
+_LOG_DROPS = text("""
+    UPDATE dead_letter_actions SET logged = true FROM dead_letters
+    WHERE dead_letters.id = dead_letter_id AND consumer_group = :group AND action = 'drop' AND NOT logged
+    RETURNING dead_letter_id, "by"
+""")
 _UNSETTLED = text("""
     SELECT consumer_group, topic, count(*) AS letters, min(parked_at) AS oldest FROM dead_letters
     WHERE state IN ('parked', 'replaying') GROUP BY consumer_group, topic
@@ -197,6 +202,14 @@ async def finish(
     values = {"id": letter_id, "kind": kind, "reason": None if reason is None else printable(reason)}
     row = (await connection.execute(_FINISH, values)).first()
     return None if row is None else str(row.by)
+
+
+async def drops_to_log(connection: AsyncConnection, group: str) -> list[tuple[int, str]]:
+    """Letters that were dropped and are not in the service's log yet, and by whom; each is told once.
+
+    Not why: that is free text, which may name people, and stays in the table.
+    """
+    return [(row.dead_letter_id, row.by) for row in await connection.execute(_LOG_DROPS, {"group": group})]
 
 
 async def unsettled(connection: AsyncConnection) -> list[tuple[str, str, int, datetime]]:

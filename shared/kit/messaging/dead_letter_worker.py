@@ -14,7 +14,7 @@ from prometheus_client import Gauge
 from shared.kit.db.unit import Database, UnitOfWork
 from shared.kit.logging import get_logger
 from shared.kit.messaging.consumer import Stopping
-from shared.kit.messaging.dead_letter_store import finish, read_letter, unsettled, waiting
+from shared.kit.messaging.dead_letter_store import drops_to_log, finish, read_letter, unsettled, waiting
 from shared.kit.messaging.errors import Kind, kind_of, reason_of
 from shared.kit.messaging.events import EventProcessor
 from shared.schemas.registry import MalformedEvent
@@ -65,6 +65,7 @@ class DeadLetterWorker:
             try:
                 while await self.replay_waiting():
                     pass
+                await self._log_drops()
             except Stopping:
                 return
             except Exception as error:  # what may pass: they wait in their table
@@ -78,6 +79,12 @@ class DeadLetterWorker:
         for letter_id in letters:
             await self._replay(letter_id)
         return len(letters)
+
+    async def _log_drops(self) -> None:
+        async with self._database.begin() as unit:
+            drops = await drops_to_log(unit.connection, self._processor.group)
+        for letter_id, by in drops:
+            log.info("dead_letter.dropped", letter=letter_id, group=self._processor.group, by=by)
 
     async def _replay(self, letter_id: int) -> None:
         async with self._database.read() as connection:
