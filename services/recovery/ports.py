@@ -76,6 +76,7 @@ class MailJob:
     status: str
     attempts: int
     created_at: datetime
+    message_id: str | None = None  # of the last attempt
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,9 @@ class SqlMails:
         row = (await self._connection.execute(_FIND_LOCKED if lock else _FIND, {"mail_id": mail_id})).first()
         if row is None:
             return None
-        return MailJob(row.mail_id, row.action_id, row.recipient, row.status, row.attempts, row.created_at)
+        return MailJob(
+            row.mail_id, row.action_id, row.recipient, row.status, row.attempts, row.created_at, row.message_id
+        )
 
     async def count_attempt(self, mail_id: str, message_id: str) -> int:
         row = await self._connection.execute(_COUNT, {"mail_id": mail_id, "message_id": message_id})

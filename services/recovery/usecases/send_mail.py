@@ -127,6 +127,10 @@ class SendMail:
 
     async def _may_send(self, tx: Transaction, mail: MailJob, action: Action, account: Account | None) -> bool:
         """Asks again, now that it is carried out, whether it may be; ends the action where it may not."""
+        if action.status is ActionStatus.USED and mail.attempts:
+            # Whoever used it had it by mail: the server took an attempt, and nobody lived to write that down.
+            await self._sent(tx, mail, action, mail.message_id, action.expires_at)
+            return False
         if action.status not in LIVE:
             await tx.mails.finish(mail.mail_id, "cancelled")
             return False
@@ -177,23 +181,28 @@ class SendMail:
         return self._lifetimes.other_mail if mail.recipient else self._lifetimes.of_mail(action.kind)
 
     async def _settle_success(self, mail_id: str, letter: Letter) -> None:
-        action = letter.action
         async with self._transactions.begin() as tx:
             mail = await tx.mails.find(mail_id, lock=True)
-            await tx.mails.finish(mail_id, "sent")
             if letter.secret is None or mail is None:
-                return
-            await tx.actions.mark_sent(action.action_id)
-            values = {
-                **common(action, SERVICE),
-                "attempt": mail.attempts,
-                "expires_at": letter.expires_at,
-                "message_id": letter.message_id,
-            }
-            if action.kind is ActionKind.RECOVERY_CODE:
-                await self._chronicle.record(tx, CodeSent, CodeSentData(**values), key=action.account_id)
+                await tx.mails.finish(mail_id, "sent")
             else:
-                await self._chronicle.record(tx, AccessEmailSent, AccessEmailSentData(**values), key=action.account_id)
+                await self._sent(tx, mail, letter.action, letter.message_id, letter.expires_at)
+
+    async def _sent(
+        self, tx: Transaction, mail: MailJob, action: Action, message_id: str | None, expires_at: datetime | None
+    ) -> None:
+        await tx.mails.finish(mail.mail_id, "sent")
+        await tx.actions.mark_sent(action.action_id)
+        values = {
+            **common(action, SERVICE),
+            "attempt": mail.attempts,
+            "expires_at": expires_at,
+            "message_id": message_id,
+        }
+        if action.kind is ActionKind.RECOVERY_CODE:
+            await self._chronicle.record(tx, CodeSent, CodeSentData(**values), key=action.account_id)
+        else:
+            await self._chronicle.record(tx, AccessEmailSent, AccessEmailSentData(**values), key=action.account_id)
 
     async def _settle_failure(self, mail_id: str, failure: MailFailure, letter: Letter) -> bool:
         """Whether that was the end of it."""

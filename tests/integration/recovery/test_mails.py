@@ -67,6 +67,30 @@ async def test_each_attempt_has_a_code_of_its_own_and_any_of_them_is_good_once(r
 
 
 @pytest.mark.parametrize("kind", ["recovery-codes", "access-emails"])
+async def test_what_was_used_was_sent_though_nobody_lived_to_write_that_down(recovery: Recovery, kind: str) -> None:
+    """Found by the fault test: a code redeemed before its sender's successor came to it was never told to be sent."""
+    action_id, target = await queued(recovery, kind)
+    mail_id = await mail_of(recovery, action_id)
+    recovery.sink.answers[:] = ["taken, and the answer lost"]
+    with pytest.raises(TryAgain):
+        await recovery.use_cases.send_mail(mail_id)
+    if kind == "recovery-codes":
+        (code,) = recovery.sink.codes(target.email)
+        assert (await recovery.redeem(target.email, code)).status_code == 200
+    else:
+        (token,) = recovery.sink.tokens(target.email)
+        assert (await recovery.redeem_link(token)).status_code == 200
+    for _ in range(2):
+        await recovery.use_cases.send_mail(mail_id)
+    sent = "code-sent" if kind == "recovery-codes" else "access-email-sent"
+    (event,) = await recovery.events(target.account_id, sent)
+    assert (event["data"]["action_id"], event["data"]["attempt"]) == (action_id, 2)
+    assert (await recovery.status(action_id))["status"] == "used"
+    (mail,) = await recovery.rows("SELECT status, message_id FROM mails WHERE mail_id = :id", id=mail_id)
+    assert (mail.status, mail.message_id) == ("sent", event["data"]["message_id"])
+
+
+@pytest.mark.parametrize("kind", ["recovery-codes", "access-emails"])
 async def test_a_5xx_answer_is_the_end(recovery: Recovery, kind: str) -> None:
     admin, target = await recovery.expert(), await recovery.account()
     recovery.sink.answers[:] = ["550 5.1.1 no such\x08 mailbox"]
