@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,10 +30,13 @@ _BUSY_FOR = 2.0  # seconds of such looks after the last request was put aside
 _AFTER_FAILURE = timedelta(seconds=10)
 _ROUND = 5.0  # seconds between two looks otherwise: for what a process that died left behind
 
-# One at a time: what is wrong with one request must not keep the others. SKIP LOCKED: replicas share the work.
+# As many as share a transaction. When that fails they are taken one at a time: what is wrong with one request must not
+# keep the others.
+_TOGETHER = 25
+# SKIP LOCKED: replicas share the work.
 _DUE = text("""
     SELECT source, event_id, event, waiting_since FROM waiting_requests WHERE due_at <= :now
-    ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 _DONE = text("DELETE FROM waiting_requests WHERE source = :source AND event_id = :event_id")
 _POSTPONE = text("UPDATE waiting_requests SET due_at = :due_at WHERE source = :source AND event_id = :event_id")
@@ -93,23 +96,31 @@ class WaitingRequests:
         except TimeoutError:
             return
 
-    async def work_off(self) -> bool:
-        """Enriches the request that is due first; False when none is."""
+    async def work_off(self) -> int:
+        """Enriches the requests that are due and returns how many it looked at.
+
+        What had been read when they fell due is waited for once, not for each: while a backlog is worked off the
+        consumer is always busy, and requests would come out of here one a batch.
+        """
         await self._freshness.until_settled()
-        now = self._clock()
-        failed: Row[Any] | None = None
-        try:
-            async with self._database.begin() as unit:
-                row = (await unit.connection.execute(_DUE, {"now": now})).first()
-                if row is None:
-                    return False
-                failed = row
-                await self._settle(row, unit, now)
-        except Exception as error:
-            if failed is None:
-                raise
-            await self._set_aside(failed, error)
-        return True
+        now, done, limit = self._clock(), 0, _TOGETHER
+        while True:
+            rows: Sequence[Row[Any]] = ()
+            try:
+                async with self._database.begin() as unit:
+                    rows = (await unit.connection.execute(_DUE, {"now": now, "limit": limit})).all()
+                    for row in rows:
+                        await self._settle(row, unit, now)
+            except Exception as error:
+                if not rows:
+                    raise
+                if len(rows) > 1:
+                    limit = 1
+                    continue
+                await self._set_aside(rows[0], error)
+            if not rows:
+                return done
+            done += len(rows)
 
     async def _settle(self, row: Row[Any], unit: UnitOfWork, now: datetime) -> None:
         if now - row.waiting_since < LONGEST_WAIT and not await self._freshness():
