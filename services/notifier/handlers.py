@@ -11,13 +11,14 @@ from faststream_outbox import OutboxBroker
 from services.notifier.adapters.work import work_in
 from services.notifier.domain.accounts import IDENTITY_EVENTS
 from services.notifier.ports import LATER, MAIL
-from services.notifier.usecases.deliver_mail import DeliverMail
+from services.notifier.usecases.deliver_mail import DeliverMail, TryAgain
 from services.notifier.usecases.notify_admins import NotifyAdmins
 from services.notifier.usecases.project_accounts import project_accounts
 from services.notifier.usecases.tell_digest import TellDigest
 from shared.kit.db.unit import Database, UnitOfWork
 from shared.kit.failpoints import failpoint
 from shared.kit.mail.retry import MailRetry
+from shared.kit.mail.sender import TemporaryFailure
 from shared.kit.messaging.events import Handlers
 from shared.kit.messaging.tracing import trace
 from shared.schemas.enrichment import AssistanceEnriched
@@ -64,7 +65,10 @@ def register_jobs(
     )
     async def send_mail(job: dict[str, Any]) -> None:
         await failpoint("notifier.mail.after-lease")
-        await deliver(job["delivery_id"])
+        try:
+            await deliver(job["delivery_id"])
+        except TryAgain:
+            raise TemporaryFailure(None, "the message is tried again") from None
 
     @outbox.subscriber(
         LATER,

@@ -16,6 +16,7 @@ from shared.kit.addresses import wire_address
 from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
 from shared.kit.mail.servers import SmtpServer
+from shared.kit.messaging.errors import RetryableError
 
 log = get_logger(__name__)
 
@@ -41,7 +42,7 @@ class MailFailed(Exception):
         self.answer = answer[:1000]
 
 
-class TemporaryFailure(MailFailed):
+class TemporaryFailure(MailFailed, RetryableError):
     """4xx, a broken connection or a time-out: the same message may be taken later."""
 
 

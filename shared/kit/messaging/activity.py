@@ -13,7 +13,11 @@ from typing import Any
 from faststream import BaseMiddleware, ContextRepo
 from faststream.message import StreamMessage
 
+from shared.kit.logging import get_logger
+from shared.kit.messaging.errors import Disposition, classify
 from shared.kit.messaging.tracing import trace
+
+log = get_logger(__name__)
 
 _FINISHED = frozenset({"acked", "nacked_terminal"})
 
@@ -71,5 +75,10 @@ class _JobInHand(BaseMiddleware):
         try:
             with trace(message.headers.get("traceparent")):
                 return await call_next(message)
+        except Exception as error:
+            # The library says nothing of errors (hazard 9), and tries again. Of what is away for now others tell.
+            if classify(error) is Disposition.STOP:
+                log.error("job.failed", queue=message.raw_message.queue, exc_info=error)
+            raise
         finally:
             del in_hand[token]
