@@ -7,6 +7,7 @@ own. Five of them run with every `make test`, one a service; `make test-faults` 
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +22,7 @@ from tests.faults.inbox import SparingMailbox
 from tests.faults.trial import Grounds, judged, run_trial, tell_story
 from tests.stack import running_stack
 
-# The list of DESIGN section 5; what the kit does, every service that does it is tried with.
+# One a service; none of them waits for anything but its restart.
 ALWAYS = frozenset(
     {
         "intake.request.before-answer",
@@ -60,7 +61,8 @@ async def grounds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gro
         "READMIT_NOTIFY_MAX_PER_HOUR": "0",  # every request is a message: what is counted is not collected
         "READMIT_RECOVERY_LIMIT_NETWORK": "",
     }
-    async with running_stack(folder, environment=settings, mailbox=SparingMailbox()) as stack:
+    options = ("--kafka", "apache") if os.environ.get("READMIT_TEST_KAFKA") == "apache" else ()
+    async with running_stack(folder, environment=settings, mailbox=SparingMailbox(), options=options) as stack:
         org = await an_organisation(stack)
         grounds = Grounds(stack, org, fired, hash_key)
         grounds.evidence.eligible = {person.account_id: person.address for person in (org.helper, org.expert)}
