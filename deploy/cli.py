@@ -116,6 +116,9 @@ def dead_letters_list(
     ] = None,
     after: Annotated[str | None, typer.Option(metavar="ID", help="The page after this one.")] = None,
     json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+    with_bytes: Annotated[
+        bool, typer.Option("--bytes", help="With --json: key, headers and value too, in base64.")
+    ] = False,
 ) -> None:
     """List what could not be processed, oldest first.
 
@@ -124,7 +127,7 @@ def dead_letters_list(
     from deploy.commands import dead_letters as command
 
     selection = command.select(topic, group, since, reason, state)
-    command.list_(os.environ, selection, as_json=json, limit=limit, after=after)
+    command.list_(os.environ, selection, command.Form(json, with_bytes), limit=limit, after=after)
 
 
 @letters_app.command("show")

@@ -8,7 +8,6 @@ service.
 from __future__ import annotations
 
 import asyncio
-import base64
 import getpass
 import json
 import os
@@ -17,7 +16,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -29,10 +28,12 @@ from deploy.errors import USAGE, CommandError, MissingSettingsError
 from deploy.local.overrides import SERVICES, Overrides, variable
 from shared.kit.db.engine import async_url
 from shared.kit.messaging import dead_letter_store as store
+from shared.kit.messaging.dead_letter_json import contents, members, told
 from shared.kit.messaging.dead_letter_store import Letter, Selection, State
 from shared.kit.messaging.dead_letters import Original
 
 PAGE = 500
+BYTES_PAGE = 50  # records may be as large as the broker takes
 TABLE_LIMIT = 100
 _POLL_SECONDS = 0.5
 _ID = re.compile(rf"({'|'.join(SERVICES)})-([1-9][0-9]{{0,17}})")
@@ -81,29 +82,44 @@ def select(
     return Selection(topics=topics or (), groups=groups or (), since=parse_time(since), reason=reason, states=wanted)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How letters are printed: a table, or JSON lines, in which the records themselves may stand too."""
+
+    as_json: bool = False
+    with_bytes: bool = False
+
+    @property
+    def page(self) -> int:
+        return BYTES_PAGE if self.with_bytes else PAGE
+
+
 def list_(
-    environ: Mapping[str, str], selection: Selection, *, as_json: bool, limit: int | None, after: str | None
+    environ: Mapping[str, str], selection: Selection, form: Form, *, limit: int | None = None, after: str | None = None
 ) -> None:
     """Print letters, oldest first, service by service."""
+    if form.with_bytes and not form.as_json:
+        raise CommandError("--bytes goes with --json", exit_code=USAGE)
     urls = databases(environ)
     if limit is None:
-        limit = 0 if as_json else TABLE_LIMIT
-    begin = (urls_index(urls, after), parse_id(after)[1]) if after else (0, 0)
-    shown, total, last = asyncio.run(_list(urls, selection, as_json, limit, begin))
-    if not as_json and not shown:
+        limit = 0 if form.as_json else TABLE_LIMIT
+    begin = _begin(urls, after) if after else (0, 0)
+    shown, total, last = asyncio.run(_list(urls, selection, form, limit, begin))
+    if not form.as_json and not shown:
         print("no dead letters" if not total else "no more dead letters")
     if limit and shown == limit and last is not None:
         print(f"{total} in all; the next page: --after {last}", file=sys.stderr)
 
 
-def urls_index(urls: Mapping[str, str], after: str) -> int:
-    service, _ = parse_id(after)
+def _begin(urls: Mapping[str, str], after: str) -> tuple[int, int]:
+    """The place among the databases, and the number there, after which a page begins."""
+    service, number = parse_id(after)
     _require(service, list(urls))
-    return list(urls).index(service)
+    return list(urls).index(service), number
 
 
 async def _list(
-    urls: Mapping[str, str], selection: Selection, as_json: bool, limit: int, begin: tuple[int, int]
+    urls: Mapping[str, str], selection: Selection, form: Form, limit: int, begin: tuple[int, int]
 ) -> tuple[int, int, str | None]:
     shown, total, last = 0, 0, None
     for place, (service, url) in enumerate(urls.items()):
@@ -112,11 +128,14 @@ async def _list(
             nonlocal shown, total, last
             total += await store.count_letters(connection, selection)
             after = begin[1] if place == begin[0] else 0
-            while place >= begin[0] and (wanted := min(PAGE, limit - shown) if limit else PAGE) > 0:
+            while place >= begin[0] and (wanted := min(form.page, limit - shown) if limit else form.page) > 0:
                 letters = await store.list_letters(connection, selection, after=after, limit=wanted)
                 if not letters:
                     return
-                _print_page(service, letters, as_json=as_json, heading=not shown)
+                originals = {}
+                if form.with_bytes:
+                    originals = await store.read_originals(connection, [letter.id for letter in letters])
+                _print_page(service, letters, originals, form, heading=not shown)
                 shown, after = shown + len(letters), letters[-1].id
                 last = f"{service}-{after}"
 
@@ -124,11 +143,14 @@ async def _list(
     return shown, total, last
 
 
-def _print_page(service: str, letters: Sequence[Letter], *, as_json: bool, heading: bool) -> None:
+def _print_page(
+    service: str, letters: Sequence[Letter], originals: Mapping[int, Original], form: Form, *, heading: bool
+) -> None:
     named = [(f"{service}-{letter.id}", letter) for letter in letters]
-    if as_json:
+    if form.as_json:
         for name, letter in named:
-            print(json.dumps(_members(name, letter)))
+            record = contents(originals[letter.id]) if letter.id in originals else {}
+            print(json.dumps(members(name, letter) | record))
         return
     for line in table([*([COLUMNS] if heading else []), *(row(name, letter) for name, letter in named)]):
         print(line)
@@ -151,7 +173,7 @@ def show(environ: Mapping[str, str], name: str, *, raw: bool, as_json: bool) -> 
         sys.stdout.buffer.write(record.value or b"")
         sys.stdout.buffer.flush()
     elif as_json:
-        print(json.dumps(_members(name, letter) | _contents(record, actions)))
+        print(json.dumps(members(name, letter) | contents(record) | {"actions": told(actions)}))
     else:
         for line in details(name, letter, record, actions):
             print(line)
@@ -258,47 +280,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return f"uid {os.getuid()}"
-
-
-def _members(name: str, letter: Letter) -> dict[str, Any]:
-    return {
-        "id": name,
-        "parked_at": letter.parked_at.isoformat(),
-        "topic": letter.topic,
-        "group": letter.consumer_group,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "size": letter.size,
-        "kind": letter.kind,
-        "reason": letter.reason,
-        "state": letter.state.value,
-        "failed_replays": letter.replays,
-        "settled_at": letter.settled_at.isoformat() if letter.settled_at else None,
-    }
-
-
-def _contents(record: Original, actions: Sequence[store.Action]) -> dict[str, Any]:
-    def encoded(content: bytes | None) -> str | None:
-        return None if content is None else base64.b64encode(content).decode()
-
-    return {
-        "key_base64": encoded(record.key),
-        "value_base64": encoded(record.value),
-        "headers": [
-            {"name_base64": encoded(name.encode("utf-8", "surrogateescape")), "value_base64": encoded(content)}
-            for name, content in record.headers
-        ],
-        "timestamp": record.timestamp,
-        "actions": [
-            {
-                "action": action.action,
-                "by": action.by,
-                "because": action.because,
-                "at": action.asked_at.isoformat(),
-                "outcome": action.outcome,
-                "detail": action.detail,
-                "finished_at": action.finished_at.isoformat() if action.finished_at else None,
-            }
-            for action in actions
-        ],
-    }

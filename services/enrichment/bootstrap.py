@@ -18,6 +18,7 @@ from services.enrichment.usecases.read_context import ReadContext
 from shared.kit.addresses import AddressHasher
 from shared.kit.clock import Clock, utc_now
 from shared.kit.db.unit import UnitOfWork
+from shared.kit.http.dead_letters import DeadLetterRoutes
 from shared.kit.messaging.consumer import RecordConsumer
 from shared.kit.messaging.events import EventProcessor, Handlers
 from shared.kit.service import Plumbing
@@ -62,10 +63,14 @@ def bootstrap(settings: EnrichmentSettings, *, clock: Clock = utc_now) -> FastAP
     processor.stopping = consumer.stopping
     plumbing.consume(consumer, topics=[topic.value for topic in TOPICS])
     plumbing.components.append(waiting)
+    auth = settings.bearer_auth()
     return plumbing.application(
         title="Readmit enrichment",
         description="What is known about accounts, for those who decide about them.",
-        routers=[context_router(settings.bearer_auth(), ReadContext(clock), plumbing.database, facts_of)],
+        routers=[
+            context_router(auth, ReadContext(clock), plumbing.database, facts_of),
+            DeadLetterRoutes(auth, plumbing.database, settings.service).router(),
+        ],
         notes={"GeoIP City": city.check, "GeoIP ASN": asn.check},
         openapi=True,
     )

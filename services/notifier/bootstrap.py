@@ -16,6 +16,7 @@ from services.notifier.usecases.deliver_mail import DeliverMail, FindRecipient
 from services.notifier.usecases.notify_admins import NotificationPolicy, NotifyAdmins
 from services.notifier.usecases.tell_digest import TellDigest
 from shared.kit.clock import Clock, NewId, utc_now, uuid7
+from shared.kit.http.dead_letters import DeadLetterRoutes
 from shared.kit.logging import get_logger
 from shared.kit.mail.message import envelope_address
 from shared.kit.mail.sender import Mailer
@@ -67,8 +68,12 @@ def bootstrap(settings: NotifierSettings, *, clock: Clock = utc_now, new_id: New
     progress.consumer = consumer = RecordConsumer(GROUP, processor)
     processor.stopping = consumer.stopping
     plumbing.consume(consumer, topics=(*IDENTITY_TOPICS, *REQUEST_TOPICS))
+    auth = settings.operations_auth()
     return plumbing.application(
-        title="Readmit notifier", description="Tells administrators of assistance requests. Operations only."
+        title="Readmit notifier",
+        description="Tells administrators of assistance requests. Operations only.",
+        routers=[DeadLetterRoutes(auth, plumbing.database, settings.service).router()] if auth else [],
+        openapi=auth is not None,
     )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from shared.kit.addresses import parse_address
+from shared.kit.http.settings import OperationsAuthSettings
 from shared.kit.mail.settings import MailSettings
 from shared.kit.settings import ServiceSettings
 
@@ -23,7 +24,7 @@ def _address(value: str | None) -> str | None:
     return parse_address(value) if value else None
 
 
-class NotifierSettings(ServiceSettings, MailSettings):
+class NotifierSettings(ServiceSettings, MailSettings, OperationsAuthSettings):
     """What notifier reads from its environment."""
 
     service: ClassVar[str] = "notifier"

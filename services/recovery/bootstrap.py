@@ -38,6 +38,7 @@ from shared.kit.addresses import AddressHasher
 from shared.kit.clock import Clock, utc_now, uuid7
 from shared.kit.http.auth import BearerAuth, Principal, TokenVerifier
 from shared.kit.http.client_address import ClientAddress, parse_networks
+from shared.kit.http.dead_letters import DeadLetterRoutes
 from shared.kit.mail.message import envelope_address
 from shared.kit.mail.retry import pause_before
 from shared.kit.mail.sender import Mailer
@@ -193,10 +194,11 @@ def bootstrap(settings: RecoverySettings, *, clock: Clock = utc_now, group: str 
         reasons,
     )  # fmt: skip
     public = PublicRoutes(callers, limit, use_cases.redeem, signer, settings.identity_continue_url)
+    letters = DeadLetterRoutes(BearerAuth(verifier), plumbing.database, settings.service)
     app = plumbing.application(
         title="Readmit recovery",
         description=_ABOUT,
-        routers=[admin.router(), public.router(), person.router(), console.router()],
+        routers=[admin.router(), public.router(), person.router(), console.router(), letters.router()],
         openapi=True,
         needs_broker=False,
     )

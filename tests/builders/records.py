@@ -42,8 +42,8 @@ class _Name(str):
         return self.raw
 
 
-async def send_raw(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[RawRecord]) -> None:
-    """Sends records as they are, in one batch; returns when the broker has them."""
+async def send_raw(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[RawRecord]) -> int:
+    """Sends records as they are, in one batch; returns the offset of the first when the broker has them."""
     batch = producer.create_batch()
     # The builder in Python: the compiled one takes no header name that is not UTF-8.
     batch._builder = _DefaultRecordBatchBuilderPy(
@@ -54,4 +54,5 @@ async def send_raw(producer: AIOKafkaProducer, topic: str, partition: int, recor
         headers = [(_Name.of(name), content) for name, content in record.headers]
         appended = batch.append(key=record.key, value=record.value, timestamp=None, headers=headers)
         assert appended is not None, "the batch is full"
-    await (await producer.send_batch(batch, topic, partition=partition))
+    placed = await (await producer.send_batch(batch, topic, partition=partition))
+    return int(placed.offset)

@@ -97,6 +97,10 @@ _PAGE = text(f"SELECT {_COLUMNS} FROM dead_letters WHERE id > :after AND {_SELEC
 _COUNT = text(f"SELECT count(*) FROM dead_letters WHERE {_SELECTED}")  # noqa: S608
 _READ = text(f"SELECT {_COLUMNS}, ledger_id FROM dead_letters WHERE id = :id")  # noqa: S608
 _BYTES = text("SELECT value, headers FROM ledger WHERE id = :id")
+_ALL_BYTES = text("""
+    SELECT dead_letters.id, value, headers FROM dead_letters JOIN ledger ON ledger.id = ledger_id
+    WHERE dead_letters.id = ANY(CAST(:ids AS bigint[]))
+""")
 _ACTIONS = text("""
     SELECT action, "by", because, asked_at, outcome, detail, finished_at FROM dead_letter_actions
     WHERE dead_letter_id = :id ORDER BY id
@@ -173,6 +177,12 @@ async def read_letter(connection: AsyncConnection, letter_id: int) -> tuple[Lett
     stored = (await connection.execute(_BYTES, {"id": row.ledger_id})).one()
     actions = [Action(*item) for item in await connection.execute(_ACTIONS, {"id": letter_id})]
     return _letter(row), original(bytes(stored.value), stored.headers), actions
+
+
+async def read_originals(connection: AsyncConnection, ids: Collection[int]) -> dict[int, Original]:
+    """The records of letters as they were, by the letters' ids."""
+    rows = await connection.execute(_ALL_BYTES, {"ids": list(ids)})
+    return {row.id: original(bytes(row.value), row.headers) for row in rows}
 
 
 async def ask_replay(connection: AsyncConnection, selection: Selection, *, by: str) -> list[int]:

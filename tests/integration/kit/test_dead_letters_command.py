@@ -52,8 +52,8 @@ async def run(function: object, *arguments: object, **options: object) -> object
 
 async def listed(toy: Toy, capsys: Capture, selection: Selection | None = None, **options: object) -> list[str]:
     capsys.readouterr()
-    values = {"as_json": False, "limit": None, "after": None} | options
-    await run(command.list_, environ(toy), selection or Selection(), **values)
+    form = command.Form(bool(options.pop("as_json", False)), bool(options.pop("with_bytes", False)))
+    await run(command.list_, environ(toy), selection or Selection(), form, **options)
     return capsys.readouterr().out.splitlines()
 
 
@@ -69,6 +69,9 @@ async def test_letters_are_listed_as_a_table_and_as_json(toy: Toy, poison: Passw
     assert refused["size"] == len(poison.to_bytes())
     selection = command.select(None, None, None, "refused", None)
     assert len(await listed(toy, capsys, selection)) == 2
+    with_bytes = [json.loads(line) for line in await listed(toy, capsys, as_json=True, with_bytes=True)]
+    values = [base64.b64decode(document["value_base64"]) for document in with_bytes]
+    assert sorted(values) == sorted([BAD, poison.to_bytes(), b""])
     assert await listed(toy, capsys, command.select(["nowhere"], None, None, None, None)) == ["no dead letters"]
 
 
@@ -169,7 +172,9 @@ async def test_what_is_missing_is_named(postgres_engine: PostgresEngine) -> None
         command.databases({})
     old = {"READMIT_NOTIFIER_DATABASE_URL": await postgres_engine.create("old")}
     with pytest.raises(CommandError, match="readmit migrate"):
-        await run(command.list_, old, Selection(), as_json=False, limit=None, after=None)
+        await run(command.list_, old, Selection(), command.Form())
+    with pytest.raises(CommandError, match="--json"):
+        await run(command.list_, old, Selection(), command.Form(with_bytes=True))
     with pytest.raises(CommandError, match="--state"):
         command.select(None, None, None, None, ["lost"])
 
