@@ -52,6 +52,10 @@ test: .venv/.dev ## Runs the test suite on a PostgreSQL and a Kafka-protocol bro
 test-faults: .venv/.dev ## Kills a service once at each of its failpoints, and looks for what was lost or done twice
 	$(BIN)/python -m pytest -q tests/faults/test_failpoints.py
 
+.PHONY: test-malformed
+test-malformed: .venv/.dev ## Ten thousand malformed records among a hundred thousand valid ones; a thousand are in `make test`
+	READMIT_TEST_MALFORMED=10000 $(BIN)/python -m pytest -q -s tests/faults/test_malformed.py
+
 .PHONY: soak
 soak: .venv/.dev ## Kills processes under load, KILLS=200 of them by SEED, with KAFKA=embedded or apache; then the ledger list
 	$(BIN)/python -m tests.faults --kills $(KILLS) $(if $(SEED),--seed $(SEED)) --kafka $(KAFKA)
