@@ -1,9 +1,9 @@
 """Leases of outbox rows that end with whoever took them.
 
-faststream-outbox gives a row back when its lease has run out, and a lease must outlast the slowest send: after a
-kill -9 what had been fetched would wait for 20 seconds, a recovery mail for 150. Here the database session that fetches holds
-an advisory lock, and its number is the first half of the tokens of its leases. PostgreSQL drops the lock with the
-session, in the moment that the process or the server dies, and then any fetch takes the rows over.
+faststream-outbox gives a row back when its lease has run out, and a lease must outlast the slowest send: after a kill
+-9 what had been fetched would wait for 20 seconds, a recovery mail for 150. Here the database session that fetches
+holds an advisory lock, and its number is the first half of the tokens of its leases. PostgreSQL drops the lock with
+the session, in the moment that the process or the server dies, and then any fetch takes the rows over.
 
 A process that lives and only lost that session may still be at work on such a row, so a row may then be worked off
 twice: harmless for the relay, since consumers deduplicate; for a mail it is the case that contract section 9 allows.
