@@ -60,6 +60,11 @@ database, with the role that owns its schema. |
 """
 
 
+_OPERATIONS_ONLY = (
+    "Notifier reads them too, but needs none: without issuer and keys it serves no dead letters over HTTP.\n\n"
+)
+
+
 def settings_class(service: str) -> type[ServiceSettings]:
     """The class that a service reads its settings into."""
     module = importlib.import_module(f"services.{service}.settings")
@@ -77,7 +82,7 @@ def page() -> str:
     parts = [
         _INTRODUCTION,
         _section("Every service", "", ServiceSettings.model_fields),
-        _section("Bearer tokens", _readers(classes, AuthSettings), AuthSettings.model_fields),
+        _section("Bearer tokens", _readers(classes, AuthSettings) + _OPERATIONS_ONLY, AuthSettings.model_fields),
         _section("Mail", _readers(classes, MailSettings), MailSettings.model_fields),
     ]
     for service, settings in classes.items():

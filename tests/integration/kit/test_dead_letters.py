@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 from prometheus_client import REGISTRY
@@ -121,7 +122,11 @@ async def test_a_replay_has_the_effect_once_and_settles_the_letter(toy: Toy) -> 
     await send(toy, event.to_bytes())  # and what is delivered after all finds the inbox mark
     later = toy.event()
     await send(toy, later.to_bytes())
-    await wait_for(lambda: later.id in toy.seen)
+
+    async def there() -> bool:
+        return later.id in await committed(toy)
+
+    await wait_for(there)
     assert await committed(toy) == [event.id, later.id]
     async with toy.plumbing.database.read() as connection:
         found = await read_letter(connection, letter.id)
@@ -257,6 +262,10 @@ async def test_everything_fails_and_the_service_waits_then_goes_on(toy: Toy) -> 
     await wait_for(lambda: later.id in toy.seen, 30)
     parked = await letters(toy)
     assert len(parked) == 5
+    app = toy.plumbing.application(title="toy", description="")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://toy") as client:
+        ready = await client.get("/health/ready")
+    assert (ready.status_code, list(ready.json()["problems"])) == (503, [f"brake {toy.group}"])
     assert gauge("readmit_consumer_braked", group=toy.group) == 1
     assert await toy.plumbing.consumers[0].unready() is None
     broken = False
