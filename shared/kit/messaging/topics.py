@@ -44,6 +44,15 @@ def _new_topic(name: str, item: dict[str, Any], defaults: dict[str, Any]) -> New
     )
 
 
+def _replicated(topic: NewTopic, factor: int) -> NewTopic:
+    topic.replication_factor = factor
+    if factor >= 3:
+        # With one copy in sync acknowledged would mean nothing; with all of them no broker could be missed.
+        least = max(2, int(topic.topic_configs.get("min.insync.replicas", 1)))
+        topic.topic_configs["min.insync.replicas"] = str(least)
+    return topic
+
+
 async def apply_topics(
     bootstrap_servers: list[str], path: Path, *, replication_factor: int | None = None, **connection: Any
 ) -> list[str]:
@@ -53,7 +62,8 @@ async def apply_topics(
     Args:
         bootstrap_servers: brokers as `host:port`.
         path: the declaration.
-        replication_factor: overrides the declared one.
+        replication_factor: overrides the declared one; with three copies or more, two have to be written before a
+            message is acknowledged.
         connection: security arguments of aiokafka's admin client.
 
     Returns:
@@ -64,8 +74,7 @@ async def apply_topics(
     """
     declared = read_topics(path)
     if replication_factor is not None:
-        for topic in declared:
-            topic.replication_factor = replication_factor
+        declared = [_replicated(topic, replication_factor) for topic in declared]
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="readmit-topics", **connection)
     await admin.start()
     try:

@@ -164,6 +164,13 @@ async def test_a_refusal_is_an_error_and_a_broker_that_cannot_is_a_note(cluster:
     ]
 
 
+async def test_three_copies_count_once_two_are_written(cluster: Admin, tmp_path: Path) -> None:
+    cluster.present = None
+    for factor, least in ((1, None), (2, None), (3, "2"), (5, "2")):
+        await apply_topics(["x"], tmp_path / "topics.yaml", replication_factor=factor)
+        assert cluster.altered[-1].configs.get("min.insync.replicas") == least
+
+
 async def test_the_replication_factor_can_be_overridden(kafka_servers: list[str], tmp_path: Path) -> None:
     file = tmp_path / "topics.yaml"
     declare(file)

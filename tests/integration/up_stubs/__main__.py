@@ -22,6 +22,8 @@ if __name__ == "__main__":
         environ=dict(os.environ),
         port_base=int(port_base),
         demo="--demo" in flags,
+        kafka="apache" if "apache" in flags else "embedded",
+        brokers=int(flags[flags.index("--brokers") + 1]) if "--brokers" in flags else 1,
         commands=StubCommands(cli=python_module("tests.integration.up_stubs.cli")),
     )
     try:

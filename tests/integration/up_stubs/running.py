@@ -56,13 +56,13 @@ class Running:
         )
         return self
 
-    def until_ready(self) -> "Running":
+    def until_ready(self, limit: float = 60) -> "Running":
         def ready_or_over() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self.process.communicate()
             return (self.folder / "ready.json").exists()
 
-        eventually(ready_or_over, limit=60)
+        eventually(ready_or_over, limit=limit)
         return self
 
     @property
