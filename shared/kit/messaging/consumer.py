@@ -22,6 +22,7 @@ from prometheus_client import Counter, Gauge
 from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
 from shared.kit.messaging.header_names import tolerate_header_names
+from shared.kit.messaging.membership import commit_as_members_only
 from shared.kit.settings import ServiceSettings
 
 log = get_logger(__name__)
@@ -79,6 +80,7 @@ class RecordConsumer:
     ) -> None:
         """Registers the subscriber on the broker, for the topics or for every topic that matches the pattern."""
         tolerate_header_names()
+        commit_as_members_only()
         # One record and not `batch=True`: an idle batch subscriber sleeps `batch_timeout_ms` after each empty poll,
         # which is latency. What else has arrived is drained below.
         self._subscriber = broker.subscriber(
