@@ -2,9 +2,9 @@
 
 aiokafka 0.14 tries a commit again and again, each time as whoever it is by then. Between being told that it is no
 member any more and joining anew it is nobody, generation -1, and a broker takes that for a consumer without a group:
-where the group is not known, as in a broker that lost its log, the commit is accepted. After joining it is a new member,
-which may commit as well. Either way the group has offsets of the lost log then, and passes over that many records of the
-new one.
+where the group is not known, as in a broker that lost its log, the commit is accepted. After joining it is a new
+member, which may commit as well. Either way the group has offsets of the lost log then, and passes over that many
+records of the new one.
 """
 
 from __future__ import annotations
