@@ -284,7 +284,7 @@ async def test_a_hundred_thousand_messages_queued_at_once_are_no_alarm(toy: Toy)
             """),
             {"topic": toy.topic, "value": event.to_bytes()},
         )
-    async with watching(watch(toy, check=1.0, **UNHURRIED)) as said:
+    async with watching(watch(toy, "relay", 1.0, **UNHURRIED)) as said:
         assert await replay_ledger(toy.plumbing.settings.database_url) == 100_000
         await wait_for(lambda: outbox_empty(toy), 300)
         assert said == []
