@@ -90,11 +90,20 @@ class Child:
         if process is None or self._stopping:
             return
         self._signal(self.program.stop_signal)
+        self.resume()
         try:
             async with asyncio.timeout(self.program.grace):
                 await process.wait()
         except TimeoutError:
             kill_group(process.pid)
+
+    def pause(self) -> None:
+        """Have it stand still until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it go on; nothing happens to one that runs."""
+        self._signal(signal.SIGCONT)
 
     async def stop(self, grace: float | None = None) -> None:
         """End it: asked first, killed after `grace` seconds (its program's own unless given)."""
@@ -103,6 +112,7 @@ class Child:
             return
         if self._process is not None and self._process.returncode is None:
             self._signal(self.program.stop_signal)
+            self.resume()
             await asyncio.wait([self._watcher], timeout=self.program.grace if grace is None else grace)
             if self._process.returncode is None:
                 kill_group(self._process.pid)

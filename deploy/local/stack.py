@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +90,7 @@ class Stack:
         self._children: dict[str, Child] = {}
         self._watches: list[asyncio.Task[None]] = []
         self._embedded_databases = tuple(name for name in SERVICES if not overrides.holds("DATABASE_URL", name))
+        self._topics_are_there = asyncio.Event()
 
     async def serve(self, report: Report) -> None:
         """Start, run until SIGINT or SIGTERM, stop."""
@@ -137,13 +138,37 @@ class Stack:
     async def _start_broker(self) -> None:
         if self._broker is not None:
             await self._broker.prepare()
-            hooks = {"after_restart": self._refill_broker} if self._broker.forgets else {}
-            await _together(*(self._run(program, **hooks) for program in self._broker.programs()))
+            programs, hooks = self._broker.programs(), {}
+            if self._broker.forgets:
+                programs = [replace(program, before_start=self._hold_services) for program in programs]
+                hooks = {"after_restart": self._refill_broker}
+            await _together(*(self._run(program, **hooks) for program in programs))
         await self._tools.apply_topics()
+        self._topics_are_there.set()
+
+    async def _hold_services(self) -> None:
+        """Have nobody talk to a broker that has no topics yet.
+
+        Tansu takes records for topics that it does not have, and hands them out; when the topic is made its log begins
+        anew. A consumer that was quick enough would stand at an offset of the log before, and pass over that many.
+        """
+        self._topics_are_there.clear()
+        for name in SERVICES:
+            if name in self._children:
+                self._children[name].pause()
 
     async def _refill_broker(self) -> None:
-        await self._tools.apply_topics()
+        try:
+            await self._tools.apply_topics()
+        finally:
+            self._topics_are_there.set()
+            for name in SERVICES:
+                if name in self._children:
+                    self._children[name].resume()
         await self._tools.replay()
+
+    async def _until_topics_are_there(self) -> None:
+        await self._topics_are_there.wait()
 
     async def _start_demo(self) -> Facts | None:
         if not self._options.demo:
@@ -161,6 +186,7 @@ class Stack:
                 env=self._environment.of_service(name),
                 log=self._logs / f"{name}.log",
                 ready=http_ready(HOST, port, "/health/ready"),
+                before_start=self._until_topics_are_there,
             )
         )
         self._watches.append(asyncio.create_task(recycle_when_not_live(child, HOST, port)))

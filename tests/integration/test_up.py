@@ -1,8 +1,10 @@
 """`readmit up` with stub services: start, restart of what dies, and the end, on a real PostgreSQL and broker."""
 
 import asyncio
+import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,6 +106,44 @@ def test_start_restart_and_stop(up: Up) -> None:
     assert again.ready()["audit_key"] == ready["audit_key"]
     assert _answer(ready["databases"]["notifier"]) == 42
     assert "replay" in again.called()[-3:]
+
+
+def test_nobody_meets_a_new_broker_before_its_topics_are_there(up: Up) -> None:
+    """Found by the fault test: a consumer quick enough to read what came before the topics passed over what came after.
+
+    Tansu takes records for topics that it does not have, and begins their logs anew when they are made.
+    """
+    stack = up().until_ready()
+    hold = Path(f"{stack.calls}.hold")
+    hold.touch()
+    stack.kill("broker")
+    eventually(lambda: stack.called().count("topics apply") == 2)
+    services = ("intake", "enrichment", "notifier", "recovery", "audit")
+    assert {_state(stack.pid(name)) for name in services} == {"T"}
+    killed = stack.pid("audit")
+    os.kill(killed, signal.SIGKILL)
+    time.sleep(0.5)
+    assert stack.pid("audit") == killed, "its successor waits too"
+    hold.unlink()
+    eventually(lambda: stack.pid("audit") != killed)
+    eventually(lambda: "T" not in {_state(stack.pid(name)) for name in services})
+    eventually(lambda: all(stack.answers(name) for name in services))
+    eventually(lambda: stack.called()[-1] == "replay")
+
+
+def test_a_stack_whose_services_are_held_can_be_stopped(up: Up) -> None:
+    stack = up().until_ready()
+    hold = Path(f"{stack.calls}.hold")
+    hold.touch()
+    stack.kill("broker")
+    eventually(lambda: stack.called().count("topics apply") == 2)
+    code, seconds, _ = stack.stop()
+    assert code == 0
+    assert seconds < 8, "asked to stop, and not killed after their time to do so"
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _answer(url: str) -> object:
