@@ -152,6 +152,11 @@ class Stack:
     process: asyncio.subprocess.Process
     client: httpx.AsyncClient
     tokens: dict[str, str] = field(default_factory=dict)
+    output: list[bytes] = field(default_factory=list)
+
+    def said(self) -> str:
+        """What `readmit up` has said so far."""
+        return b"".join(self.output).decode(errors="replace")
 
     def url(self, service: str) -> str:
         return str(self.ready["urls"][service])
@@ -262,7 +267,7 @@ async def _running(
             await _until_ready(process, data / "ready.json", output)
             async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
                 ready = json.loads((data / "ready.json").read_text())
-                yield Stack(ready, data, mailbox, issuer, process, client)
+                yield Stack(ready, data, mailbox, issuer, process, client, output=output)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
@@ -273,6 +278,20 @@ async def _running(
                     await process.wait()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+
+async def readmit(stack: Stack, *arguments: str) -> tuple[int, str]:
+    """Runs a command beside the stack, with what its people would have set."""
+    own = {"READMIT_AUTH_JWKS": str(stack.issuer.jwks), "READMIT_AUTH_ISSUER": ISSUER}
+    own |= {"READMIT_SMTP_URL": stack.mailbox.url, "READMIT_MAIL_FROM": "Readmit <readmit@example.org>"}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("READMIT_")}
+    process = await asyncio.create_subprocess_exec(
+        *READMIT, *arguments, "--data-dir", str(stack.folder), env=clean | own, cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
 
 
 async def _collect(process: asyncio.subprocess.Process, output: list[bytes]) -> None:

@@ -1,13 +1,19 @@
-"""What may happen to a few accounts, for properties: events that meet often, and often at the same moment."""
+"""What may happen to a few accounts, for properties: events that meet often, and often at the same moment.
+
+Everything is drawn, ids too, so that a failing example fails again. `told_apart` makes the ids unique.
+"""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
 from shared.schemas.envelope import Event
+from shared.schemas.reference import generate
 from tests.unit.enrichment import builders as build
 from tests.unit.enrichment.builders import NOW
 
@@ -48,3 +54,16 @@ recovery_events: st.SearchStrategy[Event[Any]] = st.one_of(
 requests: st.SearchStrategy[Event[Any]] = st.one_of(
     st.builds(build.asked, _addresses, _moments, _ips), st.builds(build.suppressed, _addresses, _moments, _ips)
 )
+
+
+def told_apart(events: Iterable[Event[Any]], order: random.Random, first: int = 0) -> list[Event[Any]]:
+    """The events with ids and references of their own; which id is the greater one is up to `order`."""
+    return [_named(event, f"{order.randrange(10)}-{number}", number) for number, event in enumerate(events, first)]
+
+
+def _named(event: Event[Any], event_id: str, number: int) -> Event[Any]:
+    changes: dict[str, Any] = {"id": event_id}
+    if hasattr(event.data, "email_hash"):
+        reference = generate(random.Random(number).getrandbits)
+        changes["data"] = event.data.model_copy(update={"reference_id": reference})
+    return event.model_copy(update=changes)

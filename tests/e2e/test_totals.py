@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Awaitable
@@ -17,7 +16,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from tests.builders.organisation import Organisation, an_organisation
-from tests.stack import READMIT, ROOT, Stack, account, event, eventually
+from tests.stack import Stack, account, event, eventually, readmit
 
 
 async def each(stack: Stack, query: str) -> dict[str, Any]:
@@ -76,20 +75,6 @@ async def copies(stack: Stack) -> Counter[tuple[str, str]]:
         return found
     finally:
         await consumer.stop()
-
-
-async def readmit(stack: Stack, *arguments: str) -> tuple[int, str]:
-    """Runs a command beside the stack, with what its people would have set."""
-    own = {"READMIT_AUTH_JWKS": str(stack.issuer.jwks), "READMIT_AUTH_ISSUER": "https://issuer.example.org"}
-    own |= {"READMIT_SMTP_URL": stack.mailbox.url, "READMIT_MAIL_FROM": "Readmit <readmit@example.org>"}
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("READMIT_")}
-    process = await asyncio.create_subprocess_exec(
-        *READMIT, *arguments, "--data-dir", str(stack.folder), env=clean | own, cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    said, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode()
 
 
 async def busy_hour(stack: Stack) -> Organisation:

@@ -7,6 +7,7 @@ and only then lets faststream-outbox delete the row. A crash in between sends ag
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from faststream_outbox import ExponentialRetry, OutboxBroker
@@ -76,24 +77,33 @@ def register_relay(outbox_broker: OutboxBroker, kafka: Publisher, engine: AsyncE
         ),
     )
     async def relay(job: dict[str, Any]) -> None:
-        async with engine.connect() as connection:
-            rows = (await connection.execute(_LOAD, {"ids": job["ids"]})).all()
-        # Futures and not `publish_batch`, which overflows at 16 KiB and ignores keys (hazard 8). Shielded, because a
-        # cancelled send may or may not have been written (hazard: librdkafka 4134, franz-go 1217).
-        sends = []
-        for row in rows:
-            value, headers = bytes(row.value), row.headers or {}
-            if is_dead_letter_topic(row.topic):
-                value, headers = copy_within(MAX_LETTER_BYTES, value, headers)
-            send = await kafka.publish(
-                value,
-                topic=row.topic,
-                key=row.key.encode(),
-                headers={"content-type": CONTENT_TYPE, **headers},
-                no_confirm=True,
-            )
-            sends.append(send)
-        await asyncio.shield(asyncio.gather(*sends))
+        topics = await send(job["ids"], kafka, engine)
         await failpoint("relay.before-delete")
-        for row in rows:
-            relayed_messages.labels(row.topic).inc()
+        for topic in topics:
+            relayed_messages.labels(topic).inc()
+
+
+async def send(ids: Sequence[int], kafka: Publisher, engine: AsyncEngine) -> list[str]:
+    """Sends ledger rows, and returns their topics once all of them were acknowledged.
+
+    Raises: what Kafka or the database raises; some may have been sent by then.
+    """
+    async with engine.connect() as connection:
+        rows = (await connection.execute(_LOAD, {"ids": list(ids)})).all()
+    # Futures and not `publish_batch`, which overflows at 16 KiB and ignores keys (hazard 8). Shielded, because a
+    # cancelled send may or may not have been written (hazard: librdkafka 4134, franz-go 1217).
+    sends = []
+    for row in rows:
+        value, headers = bytes(row.value), row.headers or {}
+        if is_dead_letter_topic(row.topic):
+            value, headers = copy_within(MAX_LETTER_BYTES, value, headers)
+        sent = await kafka.publish(
+            value,
+            topic=row.topic,
+            key=row.key.encode(),
+            headers={"content-type": CONTENT_TYPE, **headers},
+            no_confirm=True,
+        )
+        sends.append(sent)
+    await asyncio.shield(asyncio.gather(*sends))
+    return [row.topic for row in rows]
