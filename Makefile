@@ -80,6 +80,9 @@ bench: .venv/.dev ## Prints the figures of DESIGN section 8 that exist so far an
 lock: .venv/bin/uv ## Pins the dependencies again, with hashes
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(LOCK) --extra local --group build pyproject.toml -o requirements/runtime.lock
+	$(LOCK) -c requirements/runtime.lock pyproject.toml -o requirements/image.lock
+	$(LOCK) --extra demo -c requirements/runtime.lock pyproject.toml -o requirements/image-demo.lock
+	$(LOCK) --group build -c requirements/runtime.lock -o requirements/image-build.lock
 	$(LOCK) --extra local --group build --group dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
 
 .PHONY: clean

@@ -67,6 +67,25 @@ def migrate(service: Annotated[Service | None, typer.Argument(help="All of them 
     command.migrate([service] if service else SERVICES, os.environ)
 
 
+@app.command()
+def databases() -> None:
+    """Make each service's roles and database on a new PostgreSQL server. Idempotent; also sets passwords anew.
+
+    They are those of READMIT_<SERVICE>_DATABASE_URL; it is done with READMIT_POSTGRES_ADMIN_URL.
+    """
+    from deploy.commands import databases as command
+
+    command.create(os.environ)
+
+
+@app.command()
+def secrets(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Make the files of secrets that docker-compose.yml hands to its containers; what is there is kept."""
+    from deploy.commands import secret_files as command
+
+    command.make(folder)
+
+
 @topics_app.command("apply")
 def topics_apply() -> None:
     """Create or update the topics that deploy/kafka/topics.yaml declares. Idempotent."""

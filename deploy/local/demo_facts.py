@@ -8,16 +8,23 @@ from pathlib import Path
 from deploy.local.environment import GEOIP_ASN, GEOIP_CITY
 
 
-def main(folder: str, issuer: str) -> None:
-    """Make the GeoIP files and the platform's keys and accounts in `folder`, and print who can do what."""
-    from deploy.demo import geoip, identity, seed
+def link_geoip(folder: Path) -> None:
+    """Make the GeoIP files in `folder`, under names that stay the same from one version of them to the next."""
+    from deploy.demo import geoip
 
-    demo = Path(folder)
-    for name, file in zip((GEOIP_CITY, GEOIP_ASN), geoip.ensure(demo), strict=True):
-        link = demo / f".{name}.new"
+    for name, file in zip((GEOIP_CITY, GEOIP_ASN), geoip.ensure(folder), strict=True):
+        link = folder / f".{name}.new"
         link.unlink(missing_ok=True)
         link.symlink_to(file)
-        link.replace(demo / name)
+        link.replace(folder / name)
+
+
+def main(folder: str, issuer: str) -> None:
+    """Make the GeoIP files and the platform's keys and accounts in `folder`, and print who can do what."""
+    from deploy.demo import identity, seed
+
+    demo = Path(folder)
+    link_geoip(demo)
     tokens, people = identity.credentials(demo, issuer)
     json.dump({"tokens": tokens, "people": people, "seed": str(seed.path(demo, datetime.now(UTC)))}, sys.stdout)
 

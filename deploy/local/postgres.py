@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import asyncpg
 
+from deploy.databases import Login, create_database, shield
 from deploy.errors import CommandError
 from deploy.local.children import Program
 from deploy.local.leftovers import command_line
@@ -116,27 +117,15 @@ class Postgres:
                 f"the password in {self.secrets.folder / _PASSWORD} is not the one of the data in {self.data}"
             ) from error
         try:
-            # Passwords are in these statements: an error must not write them into the log.
-            await connection.execute("SET log_min_error_statement = panic")
-            for database in ("postgres", "template1"):
-                await connection.execute(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")
+            await shield(connection)
             for service in services:
-                await self._create_database(connection, service)
+                owner, user = self._login(owner_role(service)), self._login(f"readmit_{service}")
+                await create_database(connection, f"readmit_{service}", owner=owner, user=user)
         finally:
             await connection.close()
 
-    async def _create_database(self, connection: "asyncpg.Connection[asyncpg.Record]", service: str) -> None:
-        database = role = f"readmit_{service}"
-        for name in sorted({role, owner_role(service)}):
-            known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name)
-            # A role's name and password are ours, of letters, digits, `-` and `_`: they can't leave their quotes.
-            verb = "ALTER" if known else "CREATE"
-            await connection.execute(f"{verb} ROLE {name} LOGIN PASSWORD '{self.secrets.password(name)}'")
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
-            await connection.execute(f"CREATE DATABASE {database} OWNER {owner_role(service)}")
-        # Each service sees its own database only: nobody may take the short way into another's.
-        await connection.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
-        await connection.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}")
+    def _login(self, role: str) -> Login:
+        return Login(role, self.secrets.password(role))
 
     def _url(self, role: str, database: str) -> str:
         return f"postgresql://{role}:{self.secrets.password(role)}@/{database}?host={quote(str(self.sockets))}"

@@ -18,6 +18,10 @@ def _random_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
+def random_password() -> str:
+    return secrets.token_urlsafe(24)
+
+
 def _pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -43,11 +47,19 @@ class Secrets:
 
     def setting(self, name: str) -> Path:
         """The file of one of `SECRET_SETTINGS`, made when it is not there yet."""
-        return self._kept(name.lower(), _SETTINGS[name])
+        return self.named(name.lower(), name)
+
+    def named(self, file: str, setting: str) -> Path:
+        """The same under a name of its own: two services need not share a key."""
+        return self._kept(file, _SETTINGS[setting])
+
+    def text(self, name: str, text: str) -> Path:
+        """A file that holds this, unless it is there already."""
+        return self._kept(name, lambda: text)
 
     def password(self, name: str) -> str:
         """A password of ours (letters, digits, `-` and `_`: it goes into URLs and SQL), the same each time."""
-        return self._kept(name, lambda: secrets.token_urlsafe(24)).read_text()
+        return self._kept(name, random_password).read_text()
 
     def password_file(self, name: str) -> Path:
         """The file that `password` keeps."""

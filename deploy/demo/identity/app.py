@@ -69,7 +69,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 
     return Starlette(
         routes=[*COMMON_ROUTES, Route("/health/ready", ready), *pages],
-        middleware=guards(form_targets=(settings.recovery_url, settings.audit_url)),
+        middleware=guards((settings.recovery_url, settings.audit_url), settings.public_url),
         lifespan=lifespan,
         exception_handlers={HTTPException: on_error},
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -55,11 +58,12 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def guards(form_targets: tuple[str, ...] = ()) -> list[Middleware]:
+def guards(form_targets: tuple[str, ...] = (), public_url: str = "") -> list[Middleware]:
     """Middleware of both sites. The host check is against DNS rebinding: the mailbox shows recovery codes."""
+    hosts = dict.fromkeys([_HOST, "localhost", urlsplit(public_url).hostname or _HOST])
     return [
         Middleware(SecurityHeaders, form_targets=form_targets),
-        Middleware(TrustedHostMiddleware, allowed_hosts=[_HOST, "localhost"], www_redirect=False),
+        Middleware(TrustedHostMiddleware, allowed_hosts=[*hosts], www_redirect=False),
     ]
 
 
@@ -95,13 +99,15 @@ def serve(app: Starlette, port: int) -> None:
     """Run until SIGTERM; returns within a few seconds of it."""
     import uvicorn
 
+    # uvicorn hands the signal on when it has stopped; by default that would end the process as if it had been killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("mail.log").setLevel(logging.WARNING)
     # No access log: the mailbox's query strings hold addresses.
     uvicorn.run(
         app,
-        host=_HOST,
+        host=os.environ.get("READMIT_HOST") or _HOST,  # set in a container, whose own loopback nobody reaches
         port=port,
         access_log=False,
         log_config=None,

@@ -1,0 +1,1 @@
+"""Readmit in containers: what `docker-compose.yml` and the image's health check run."""
