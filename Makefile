@@ -48,6 +48,10 @@ demo: install ## Brings everything up with a seeded organisation, a demo identit
 test: .venv/.dev ## Runs the test suite on a PostgreSQL and a Kafka-protocol broker that it starts itself
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not faults"
 
+.PHONY: test-apache
+test-apache: .venv/.dev ## The same on Apache Kafka, which it fetches (needs a JDK of version 17 or newer, and Maven)
+	READMIT_TEST_KAFKA=apache $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not faults"
+
 .PHONY: test-faults
 test-faults: .venv/.dev ## Kills a service once at each of its failpoints, and looks for what was lost or done twice
 	$(BIN)/python -m pytest -q tests/faults/test_failpoints.py
