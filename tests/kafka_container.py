@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,12 +53,13 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
 
 
 async def _until_started(name: str) -> None:
-    async with asyncio.timeout(60):
-        # The engine's proxy accepts connections before the broker does, so its log is asked.
-        while "Kafka Server started" not in (said := (await _docker("logs", name))[1]):
-            running = await _docker("inspect", "--format", "{{.State.Running}}", name)
-            assert running[1].strip() == "true", said
-            await asyncio.sleep(0.2)
+    end = time.monotonic() + 120
+    # The engine's proxy accepts connections before the broker does, so its log is asked.
+    while "Kafka Server started" not in (said := (await _docker("logs", name))[1]):
+        running = await _docker("inspect", "--format", "{{.State.Running}}", name)
+        assert running[1].strip() == "true", said
+        assert time.monotonic() < end, f"the broker did not start within 120 s:\n{said}"
+        await asyncio.sleep(0.2)
 
 
 async def _docker(*arguments: str) -> tuple[int, str]:

@@ -55,7 +55,8 @@ Read by the `readmit` command and not by the services. The broker's settings abo
 | `READMIT_<SERVICE>_OWNER_DATABASE_URL` | the service's own; required for audit | **Secret.** For `migrate`: the \
 database, with the role that owns its schema. |
 | `READMIT_POSTGRES_ADMIN_URL` | none | **Secret.** For `databases`: a superuser's address on the server. |
-| `READMIT_KAFKA_REPLICATION_FACTOR` | as in `deploy/kafka/topics.yaml` | For `topics apply`: copies of a partition. |
+| `READMIT_KAFKA_REPLICATION_FACTOR` | as in `deploy/kafka/topics.yaml` | For `topics apply`: copies of a \
+partition. From 3 on, `min.insync.replicas` is at least 2. |
 | `READMIT_INTAKE_URL` | none | For `import`: where intake is. |
 | `READMIT_TOKEN` | none | **Secret.** For `import`: a bearer token of scope `readmit.events`. |
 """

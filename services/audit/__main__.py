@@ -1,12 +1,18 @@
 """The process: `python -m services.audit`."""
 
-from services.audit.bootstrap import bootstrap
-from services.audit.settings import AuditSettings
-from shared.kit.service import serve, start_logging
-from shared.kit.settings import load_or_exit
+from __future__ import annotations
+
+from shared.kit.shutdown import stop_at_once
 
 
 def main() -> None:
+    """Runs the service until SIGTERM or SIGINT."""
+    stop_at_once()  # before the imports, which take a second
+    from services.audit.bootstrap import bootstrap
+    from services.audit.settings import AuditSettings
+    from shared.kit.service import serve, start_logging
+    from shared.kit.settings import load_or_exit
+
     settings = load_or_exit(AuditSettings)
     start_logging(settings)
     serve(bootstrap(settings), settings)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from services.intake.bootstrap import bootstrap
-from services.intake.settings import IntakeSettings
-from shared.kit.service import serve, start_logging
-from shared.kit.settings import load_or_exit
+from shared.kit.shutdown import stop_at_once
 
 
 def main() -> None:
+    """Runs the service until SIGTERM or SIGINT."""
+    stop_at_once()  # before the imports, which take a second
+    from services.intake.bootstrap import bootstrap
+    from services.intake.settings import IntakeSettings
+    from shared.kit.service import serve, start_logging
+    from shared.kit.settings import load_or_exit
+
     settings = load_or_exit(IntakeSettings)
     start_logging(settings)
     serve(bootstrap(settings), settings)

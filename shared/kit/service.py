@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from types import FrameType
 from typing import Protocol
 
 import uvicorn
@@ -30,10 +34,10 @@ from shared.kit.messaging.outbox_watchdog import QueueWatchdog, queues_of
 from shared.kit.messaging.relay import Publisher, create_outbox, register_relay
 from shared.kit.messaging.watchdog import ConsumerWatchdog
 from shared.kit.settings import ServiceSettings
-from shared.kit.shutdown import HTTP_SECONDS
+from shared.kit.shutdown import HTTP_SECONDS, KAFKA_SECONDS, SIGNALS, seconds_left, stop_asked
 
 VERSION = "0.1.0"
-OUTBOX_CONNECTIONS = 24  # a ceiling: queues of a relay (3 connections) and mail senders (9 each); opened as they start
+OUTBOX_CONNECTIONS = 24  # a ceiling: queues of a relay (5 connections) and mail senders (9 each); opened as they start
 
 log = get_logger(__name__)
 
@@ -94,6 +98,7 @@ class Plumbing:
         self.live[f"consumer {consumer.group}"] = watchdog.deaf
         if isinstance(processor := consumer.process, EventProcessor):  # audit's parks nothing
             processor.look_ahead = consumer.look_ahead
+            processor.note = consumer.note
             processor.dead_letters_in_a_row = self.settings.dead_letters_in_a_row
             self.brakes[f"brake {consumer.group}"] = processor.braked
             self.components.append(DeadLetterWorker(processor, self.database))
@@ -121,16 +126,40 @@ class Plumbing:
         log.info("service.started", version=VERSION)
 
     async def stop(self) -> None:
-        """Stops in the reverse order: first what takes work in, the database last."""
+        """Stops in the reverse order: first what takes work in, the database last.
+
+        What has work in hand stops at once and side by side, so that each may use nearly all of the time that is left:
+        what ends by itself is not delivered, and no mail sent, a second time.
+        """
         for consumer in self.consumers:
             consumer.stop()
-        for component in reversed(self.components):
-            await component.stop()
-        await self.outbox.stop()
-        await self.link.stop()
-        await self.outbox_engine.dispose()
-        await self.engine.dispose()
+        closing = KAFKA_SECONDS / 2  # for goodbyes to the broker once nothing is in hand
+        drain = max(seconds_left() - closing, 0.1)
+        self.outbox.config.broker_config.graceful_timeout = drain
+        self.kafka.config.broker_config.graceful_timeout = drain
+        await self._stop_within(
+            drain + closing / 2,
+            *(component.stop() for component in reversed(self.components)),
+            self.outbox.stop(),
+            self.link.drain(),
+        )
+        await self._stop_within(seconds_left(), self.link.stop())
+        await self._stop_within(0.5, self.outbox_engine.dispose(), self.engine.dispose())
         log.info("service.stopped")
+
+    @staticmethod
+    async def _stop_within(seconds: float, *steps: Coroutine[None, None, None]) -> None:
+        """Whoever takes longer, or fails, holds nobody up."""
+        tasks = {asyncio.ensure_future(step) for step in steps}
+        done, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("service.stop_cut_short", steps=len(late))
+            await asyncio.wait(late, timeout=0.2)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.warning("service.stop_failed", error=type(error).__name__)
 
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
@@ -193,7 +222,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
     """Runs the application until SIGTERM or SIGINT. The peer's address is the connection's: no proxy header is believed
     here (hazard 16); what a service believes of them it decides itself, by its own setting."""
     arm(settings.service, settings.failpoints, settings.failpoints_dir)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -208,6 +237,24 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=32_768,
     )
+    server = _Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(3)  # as uvicorn's own command does
+
+
+class _Server(uvicorn.Server):
+    """Ends with exit code 0 when asked to end; uvicorn's own raises the signal again, and ends with the signal's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in SIGNALS:
+            signal.signal(number, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        stop_asked()
+        super().handle_exit(sig, frame)
 
 
 def start_logging(settings: ServiceSettings) -> None:

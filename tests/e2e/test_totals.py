@@ -43,7 +43,7 @@ async def until_settled(stack: Stack) -> list[dict[str, Any]]:
         async def waits(query: str) -> bool:
             return any(rows[0][0] for rows in (await each(stack, query)).values())
 
-        if await waits("SELECT count(*) FROM outbox WHERE queue = 'relay'"):
+        if await waits("SELECT count(*) FROM outbox WHERE queue IN ('relay', 'refill')"):
             return False
         ids = {event_id for _, event_id in await published(stack)}
         audit = await asyncpg.connect(stack.ready["databases"]["audit"])

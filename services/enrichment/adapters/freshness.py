@@ -35,7 +35,7 @@ class ConsumerFreshness:
             return True
         try:
             async with asyncio.timeout(_AT_MOST):
-                return await _backlog(consumer) <= BACKLOG
+                return await _backlog(consumer, self.consumer) <= BACKLOG
         except (KafkaError, TimeoutError):
             return False
 
@@ -51,11 +51,11 @@ class ConsumerFreshness:
             await asyncio.sleep(_STEP)
 
 
-async def _backlog(consumer: AIOKafkaConsumer) -> float:
+async def _backlog(consumer: AIOKafkaConsumer, records: RecordConsumer | None) -> float:
     """Identity records that the broker has and nobody here has read; infinite while a partition was never fetched."""
     backlog = 0
     for partition in consumer.assignment():
-        if partition.topic not in IDENTITY_TOPICS:
+        if partition.topic not in IDENTITY_TOPICS or not (records is None or records.brings_news(partition)):
             continue
         end = consumer.highwater(partition)
         if end is None:

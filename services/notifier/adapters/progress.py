@@ -55,7 +55,8 @@ class ConsumerProgress:
             lags = await asyncio.wait_for(self.consumer.lag(), _SECONDS)
         except (KafkaError, TimeoutError):
             return None
-        return sum(lag for partition, lag in lags.items() if partition.topic in self._topics)
+        identity = {part: lag for part, lag in lags.items() if part.topic in self._topics}
+        return sum(lag for part, lag in identity.items() if self._brings_news(part))
 
     async def catching_up(self) -> bool:
         """Until the end was reached once after partitions were assigned, any lag counts; later only a large one."""
@@ -66,7 +67,8 @@ class ConsumerProgress:
         if assigned <= self._caught_up:
             # As of the last fetch: no round trip.
             ends = {partition: consumer.highwater(partition) for partition in assigned}
-            behind = [end - await consumer.position(partition) for partition, end in ends.items() if end]
+            news = {partition: end for partition, end in ends.items() if end and self._brings_news(partition)}
+            behind = [end - await consumer.position(partition) for partition, end in news.items()]
             return bool(sum(behind) > _BACKLOG)
         clock = asyncio.get_running_loop().time
         if clock() - self._answered_at > _ANSWER_HOLDS:
@@ -75,3 +77,6 @@ class ConsumerProgress:
                 self._caught_up = assigned
             self._answer, self._answered_at = bool(lag), clock()
         return self._answer
+
+    def _brings_news(self, partition: TopicPartition) -> bool:
+        return self.consumer is None or self.consumer.brings_news(partition)

@@ -2,7 +2,8 @@
 
 inbox   what was consumed, by (source, event id): the mark that gives an event its effect once.
 ledger  what was published, the exact bytes, append-only: a lost broker is refilled and projections are rebuilt from it.
-outbox  the durable queue of faststream-outbox; rows of queue `relay` name ledger rows, other queues hold jobs.
+outbox  the durable queue of faststream-outbox; rows of the queues `relay` and `refill` name ledger rows, other queues
+        hold jobs.
 dead_letters, dead_letter_actions
         what could not be processed, and what people did about it. The bytes are in the ledger row that a letter names,
         and it lives as long as that.
@@ -34,6 +35,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 RELAY_QUEUE = "relay"
+REFILL_QUEUE = "refill"  # the same work for what was published before: a queue of its own, behind which nothing waits
+RELAY_QUEUES = (RELAY_QUEUE, REFILL_QUEUE)
 
 plumbing = MetaData()
 

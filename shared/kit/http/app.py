@@ -55,7 +55,7 @@ class RequestLog:
                 status = CLIENT_GONE
             except Exception as error:
                 if classify(error) is Disposition.RETRY:  # a database that restarts is no mistake of ours
-                    status, answer = 503, problems.unavailable("Something that this needs is away.").response()
+                    status, answer = 503, problems.away(scope["method"]).response()
                     log.warning("http.unavailable", method=scope["method"], route=_route(scope), exc_info=error)
                 else:
                     status, answer = 500, problems.internal_error()

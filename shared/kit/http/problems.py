@@ -51,8 +51,21 @@ class Problem(Exception):
 
 
 def unavailable(detail: str, *, retry_after: int = 5) -> Problem:
-    """503 with `Retry-After` in seconds: nothing was accepted, the same request may be sent again."""
+    """503 with `Retry-After` in seconds."""
     return Problem(503, detail, headers={"Retry-After": str(retry_after)})
+
+
+def away(method: str) -> Problem:
+    """503 for a database, or what else is needed, that is away, too slow, or has no connection to spare.
+
+    A commit whose answer was lost may have happened, so this never says that nothing was changed.
+    """
+    if method in {"GET", "HEAD", "OPTIONS"}:
+        return unavailable("Something that this needs is away. Try again.")
+    return unavailable(
+        "Something that this needs is away. It is not known whether the request had its effect: look first, or send it "
+        "again with the Idempotency-Key that it had."
+    )
 
 
 def internal_error() -> Response:

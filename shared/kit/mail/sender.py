@@ -165,12 +165,16 @@ class Mailer:
 
     async def stop(self) -> None:
         """Says goodbye on the kept connections."""
-        while self._free:
-            client, _, _ = self._free.pop()
-            try:
-                await asyncio.wait_for(client.quit(), 1.0)
-            except (aiosmtplib.SMTPException, OSError, TimeoutError):
-                client.close()
+        free, self._free = self._free, []
+        await asyncio.gather(*(_quit(client) for client, _, _ in free))
+
+
+async def _quit(client: aiosmtplib.SMTP) -> None:
+    try:
+        async with asyncio.timeout(1.0):
+            await client.quit()
+    except (aiosmtplib.SMTPException, OSError, TimeoutError):
+        client.close()
 
 
 class _Client(aiosmtplib.SMTP):

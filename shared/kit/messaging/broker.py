@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import Any
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from faststream.exceptions import FastStreamException
 from faststream.kafka import KafkaBroker
+from faststream.kafka.publisher.producer import AioKafkaFastProducerImpl
 from faststream.kafka.security import parse_security
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
@@ -54,7 +57,7 @@ def security_of(settings: ServiceSettings) -> BaseSecurity | None:
 
 def create_broker(settings: ServiceSettings) -> KafkaBroker:
     """A broker with producer settings under which an acknowledged message is not lost (DESIGN section 4, hazard 8)."""
-    return KafkaBroker(
+    broker = KafkaBroker(
         list(settings.kafka_bootstrap_servers),  # hazard 11: one comma separated string is not split
         client_id=f"readmit-{settings.service}",
         request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -68,6 +71,19 @@ def create_broker(settings: ServiceSettings) -> KafkaBroker:
         apply_types=False,
         logger=None if settings.log_level != "DEBUG" else log,
     )
+    broker.config.broker_config.producer = _Producer(parser=None, decoder=None)
+    return broker
+
+
+class _Producer(AioKafkaFastProducerImpl):
+    """FastStream drops a producer that could not start as it is: a sender task and sockets, at each try."""
+
+    async def connect(self, producer: AIOKafkaProducer, *arguments: Any, **more: Any) -> None:
+        try:
+            await super().connect(producer, *arguments, **more)
+        except BaseException:
+            await producer.stop()
+            raise
 
 
 async def broker_answers(settings: ServiceSettings) -> bool:
@@ -119,6 +135,11 @@ class KafkaLink:
                 self.started.set()
                 log.info("kafka.connected")
                 return
+
+    async def drain(self) -> None:
+        """Stops the consumers when what they have in hand is done, and committed; the producer still works."""
+        if self.started.is_set():
+            await asyncio.gather(*(subscriber.stop() for subscriber in self.broker.subscribers))
 
     async def stop(self) -> None:
         if self._task is not None:

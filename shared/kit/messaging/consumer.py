@@ -30,6 +30,12 @@ log = get_logger(__name__)
 _POSITION_SECONDS = 2.0
 MAX_RECORDS = 500  # a batch's transaction stays small enough to retry, large enough that commits don't dominate
 
+REFILLED_HEADER = "readmit-refilled"  # of what was published before, and comes again because a broker lost its log
+# After so many of them that were no news a partition is taken to bring none: a relay works on two rows at a time, 500
+# messages each, so what was not known may be as far behind the newest as that. One that was news is so many less.
+_REFILLED_RECORDS = 2 * MAX_RECORDS
+_NEWS_WEIGHS = 10
+
 
 class Record(Protocol):
     """The part of aiokafka's `ConsumerRecord` that processing needs; bytes as they came."""
@@ -67,6 +73,7 @@ class RecordConsumer:
         self.processed = 0  # records since the start
         self.process = process
         self._in_hand: list[Record] = []
+        self._refilled: dict[TopicPartition, int] = {}
         self._subscriber: Any = None
         self._committing: asyncio.Future[None] | None = None
 
@@ -218,6 +225,25 @@ class RecordConsumer:
             return f"consumer group {self.group} has no partitions assigned"
         return None
 
+    def note(self, records: Sequence[Record], news: Collection[int]) -> None:
+        """Told by the processor what came, and by their `id()` which records had an effect."""
+        for record in records:
+            change = (
+                -_NEWS_WEIGHS if id(record) in news else int(any(name == REFILLED_HEADER for name, _ in record.headers))
+            )
+            if change:
+                partition = TopicPartition(record.topic, record.partition)
+                self._refilled[partition] = min(
+                    max(self._refilled.get(partition, 0) + change, 0), 2 * _REFILLED_RECORDS
+                )
+
+    def brings_news(self, partition: TopicPartition) -> bool:
+        """False while a partition is being refilled with what is known here, and so is what is still to come of it.
+
+        A refill comes newest first, so what was not known is over by then.
+        """
+        return self._refilled.get(partition, 0) < _REFILLED_RECORDS
+
     def stop(self) -> None:
         """Lets a batch that waits for a retry give up; it will be delivered again."""
         self.stopping.set()
@@ -237,9 +263,26 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
 
 async def _drain(consumer: AIOKafkaConsumer, limit: int) -> list[Record]:
-    """What was fetched already, without waiting; the record in hand must not be lost over an error here."""
+    """What was fetched already, without waiting; the record in hand must not be lost over an error here.
+
+    Left to itself aiokafka hands a partition's whole fetch over before it turns to the next. While there is a backlog
+    each partition therefore has a share of the batch: what has just come to one does not wait behind another.
+    """
+    half = max(limit // 2, 1)
+    drained = await _fetched(consumer, half)
+    if len(drained) < half:
+        return drained
+    partitions = consumer.assignment()
+    share = max((limit - half) // max(len(partitions), 1), 1)
+    for partition in partitions:
+        if len(drained) < limit:
+            drained += await _fetched(consumer, min(share, limit - len(drained)), partition)
+    return drained + (await _fetched(consumer, limit - len(drained)) if len(drained) < limit else [])
+
+
+async def _fetched(consumer: AIOKafkaConsumer, limit: int, *partitions: TopicPartition) -> list[Record]:
     try:
-        more = await consumer.getmany(timeout_ms=0, max_records=limit)
+        more = await consumer.getmany(*partitions, timeout_ms=0, max_records=limit)
     except KafkaError as error:
         log.warning("consumer.drain_failed", error=type(error).__name__)
         return []

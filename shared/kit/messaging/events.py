@@ -14,7 +14,7 @@ fault, and whoever floods with them must not hold up the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -37,6 +37,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 15.0  # seconds
 ATTEMPTS_AT_A_BUG = 3  # a bug may be a race; it gets this many tries before the dead letters
 DEAD_LETTERS_IN_A_ROW = 5
 
+duplicate_events = Counter(
+    "readmit_consumer_duplicates_total", "Events that came again after they had had their effect.", ["group"]
+)
 dead_letters_total = Counter("readmit_dead_letters_total", "Records parked.", ["group", "topic", "reason"])
 braked = Gauge("readmit_consumer_braked", "1 while everything fails, and nothing is parked for it.", ["group"])
 
@@ -112,6 +115,7 @@ class EventProcessor:
         self.group = group
         self.stopping = stopping or asyncio.Event()
         self.look_ahead: Callable[[int], Awaitable[Sequence[Record]]] | None = None  # at most so many more records
+        self.note: Callable[[Sequence[Record], Collection[int]], None] | None = None  # `RecordConsumer.note`
         self.dead_letters_in_a_row = dead_letters_in_a_row
         self._database = database
         self._handlers = handlers
@@ -240,6 +244,7 @@ class EventProcessor:
         """One transaction: the effect of what is new to us, and the dead letters. Whether there was an effect."""
         events: list[Event[Any]] = []
         letters: list[DeadLetter] = []
+        record_of: dict[int, int] = {}
         for record in records:
             try:
                 event = self._decode(record)
@@ -248,7 +253,9 @@ class EventProcessor:
             else:
                 if event is not None:
                     events.append(event)
+                    record_of[id(event)] = id(record)
         if not events and not letters:
+            self._note(records, ())
             return False
         async with self._database.begin() as unit:
             new = await unit.first_times(events) if events else []
@@ -256,8 +263,14 @@ class EventProcessor:
             await failpoint("consumer.mid-transaction")
             if letters:
                 await park(unit, letters, group=self.group)
+        duplicate_events.labels(self.group).inc(len(events) - len(new))
+        self._note(records, {record_of[id(event)] for event in new})
         self._tell(letters)
         return bool(new)
+
+    def _note(self, records: Sequence[Record], news: Collection[int]) -> None:
+        if self.note is not None:
+            self.note(records, news)
 
     def _decode(self, record: Record) -> Event[Any] | None:
         """The record's event, or None when it is none of ours to handle."""

@@ -20,7 +20,7 @@ from prometheus_client import Gauge
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.kit.db.tables import RELAY_QUEUE
+from shared.kit.db.tables import RELAY_QUEUES
 from shared.kit.logging import get_logger
 from shared.kit.messaging.activity import QueueActivity, Signs
 from shared.kit.settings import ServiceSettings
@@ -128,13 +128,13 @@ class QueueWatchdog:
         self._compare(look)
         stuck = self._endless_job()
         if stuck is None and self._held_up(look):
-            stuck = await self._relay_stuck() if self.queue == RELAY_QUEUE else self._workers_stuck()
+            stuck = await self._relay_stuck() if self.queue in RELAY_QUEUES else self._workers_stuck()
         self._say_stuck(stuck)
         self._say_alarm(await self._why_aged(look) if self._is_alarming() else None)
 
     async def _look(self) -> _Look:
         bound = {
-            "queue": self.queue, "is_relay": self.queue == RELAY_QUEUE, "sample": _SAMPLE, "most": COUNTED_ROWS,
+            "queue": self.queue, "is_relay": self.queue in RELAY_QUEUES, "sample": _SAMPLE, "most": COUNTED_ROWS,
         }  # fmt: skip
         async with self._engine.connect() as connection:
             row = (await connection.execute(_LOOK, bound)).one()
@@ -169,7 +169,7 @@ class QueueWatchdog:
 
     def _held_up(self, look: _Look) -> bool:
         limit = self._limits.watchdog_queue_seconds
-        looks = self._idle if self.queue == RELAY_QUEUE else self._silent
+        looks = self._idle if self.queue in RELAY_QUEUES else self._silent
         return look.oldest >= limit and self._lasting(looks, limit)
 
     def _endless_job(self) -> str | None:
@@ -197,13 +197,13 @@ class QueueWatchdog:
         # A long queue that is being worked off is old and well; a message that was tried and is still there is not. A
         # job that was tried waits on purpose, and who sends mails says himself when no server answers.
         held_up = self._untaken >= _STEADY_LOOKS
-        if self.queue == RELAY_QUEUE:
+        if self.queue in RELAY_QUEUES:
             held_up = self._idle >= _STEADY_LOOKS or self._refused >= _STEADY_LOOKS
         return held_up and self._aged >= _STEADY_LOOKS
 
     async def _why_aged(self, look: _Look) -> str:
         waited = f"rows have waited for {look.oldest:.0f} s"
-        if self.queue != RELAY_QUEUE:
+        if self.queue not in RELAY_QUEUES:
             return waited
         if not await self._broker_answers():
             return f"{waited}: the broker does not answer"

@@ -1,7 +1,8 @@
 """The outbox relay: the only thing that publishes to Kafka.
 
-An outbox row of queue `relay` names ledger rows; the relay loads them, sends them all, waits for every acknowledgement,
-and only then lets faststream-outbox delete the row. A crash in between sends again, and consumers deduplicate.
+An outbox row names ledger rows; the relay loads them, sends them all, waits for every acknowledgement, and only then
+lets faststream-outbox delete the row. A crash in between sends again, and consumers deduplicate. What is published
+again, for a broker that lost its log, has a queue of its own, so that nothing new waits behind it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from prometheus_client import Counter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.kit.db.tables import RELAY_QUEUE, outbox
+from shared.kit.db.tables import REFILL_QUEUE, RELAY_QUEUE, outbox
 from shared.kit.failpoints import failpoint
 from shared.kit.logging import get_logger
 from shared.kit.messaging.activity import QueueActivity
 from shared.kit.messaging.broker import MAX_REQUEST_BYTES
+from shared.kit.messaging.consumer import REFILLED_HEADER
 from shared.kit.messaging.dead_letters import copy_within
 from shared.kit.messaging.leases import tie_leases_to_sessions
 from shared.kit.shutdown import OUTBOX_SECONDS
@@ -33,7 +35,10 @@ LEASE_SECONDS = 20.0  # longer than a send may take (broker.REQUEST_TIMEOUT_MS);
 
 relayed_messages = Counter("readmit_outbox_messages_relayed_total", "Messages acknowledged by Kafka.", ["topic"])
 
-_LOAD = text("SELECT topic, key, value, headers FROM ledger WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id")
+_LOAD = text("""
+    SELECT topic, key, value, headers
+    FROM ledger JOIN unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS wanted (id, n) USING (id) ORDER BY n
+""")
 
 
 class Publisher(Protocol):
@@ -63,28 +68,40 @@ def create_outbox(engine: AsyncEngine, activity: QueueActivity | None = None) ->
 
 
 def register_relay(outbox_broker: OutboxBroker, kafka: Publisher, engine: AsyncEngine) -> None:
-    """Subscribes the relay to its queue. Without Kafka rows wait; they are retried for ever, at most 2 s apart."""
+    """Subscribes the relay to its queues. Without Kafka rows wait; they are retried for ever, at most 2 s apart."""
 
-    @outbox_broker.subscriber(
-        RELAY_QUEUE,
-        max_workers=2,
-        fetch_batch_size=20,
-        min_fetch_interval=0.5,
-        max_fetch_interval=2.0,
-        lease_ttl_seconds=LEASE_SECONDS,
-        retry_strategy=ExponentialRetry(
-            initial_delay_seconds=0.2, multiplier=2, max_delay_seconds=2.0, jitter_factor=0.2
-        ),
-    )
-    async def relay(job: dict[str, Any]) -> None:
-        topics = await send(job["ids"], kafka, engine)
+    async def relay(job: dict[str, Any], *, refilled: bool = False) -> None:
+        topics = await send(job["ids"], kafka, engine, refilled=refilled)
         await failpoint("relay.before-delete")
         for topic in topics:
             relayed_messages.labels(topic).inc()
 
+    async def refill(job: dict[str, Any]) -> None:
+        await relay(job, refilled=True)
 
-async def send(ids: Sequence[int], kafka: Publisher, engine: AsyncEngine) -> list[str]:
-    """Sends ledger rows, and returns their topics once all of them were acknowledged.
+    async def publish(job: dict[str, Any]) -> None:
+        await relay(job)
+
+    for queue, work, workers in ((RELAY_QUEUE, publish, 2), (REFILL_QUEUE, refill, 1)):
+        subscribe = outbox_broker.subscriber(
+            queue,
+            max_workers=workers,
+            fetch_batch_size=20,
+            min_fetch_interval=0.5,
+            max_fetch_interval=2.0,
+            lease_ttl_seconds=LEASE_SECONDS,
+            retry_strategy=ExponentialRetry(
+                initial_delay_seconds=0.2, multiplier=2, max_delay_seconds=2.0, jitter_factor=0.2
+            ),
+        )
+        subscribe(work)
+
+
+async def send(ids: Sequence[int], kafka: Publisher, engine: AsyncEngine, *, refilled: bool = False) -> list[str]:
+    """Sends ledger rows, in the order of the ids, and returns their topics once all of them were acknowledged.
+
+    Args:
+        refilled: they were published before; a header says so.
 
     Raises: what Kafka or the database raises; some may have been sent by then.
     """
@@ -94,7 +111,7 @@ async def send(ids: Sequence[int], kafka: Publisher, engine: AsyncEngine) -> lis
     # cancelled send may or may not have been written (hazard: librdkafka 4134, franz-go 1217).
     sends = []
     for row in rows:
-        value, headers = bytes(row.value), row.headers or {}
+        value, headers = bytes(row.value), (row.headers or {}) | ({REFILLED_HEADER: "1"} if refilled else {})
         if is_dead_letter_topic(row.topic):
             value, headers = copy_within(MAX_LETTER_BYTES, value, headers)
         sent = await kafka.publish(

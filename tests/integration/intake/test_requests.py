@@ -176,8 +176,6 @@ async def test_a_taken_reference_is_tried_again(intake: Intake, monkeypatch: pyt
     assert len(await intake.events()) == 2
 
 
-# aiokafka complains of producers that never connected when they are collected.
-@pytest.mark.filterwarnings("ignore:.*AIOKafkaProducer.*:pytest.PytestUnraisableExceptionWarning")
 async def test_nothing_is_lost_while_the_broker_is_away(start_intake: StartIntake, kafka_servers: list[str]) -> None:
     away = await start_intake(servers=[f"127.0.0.1:{free_port()}"])
     client = away.client()

@@ -95,7 +95,9 @@ async def test_a_poison_message_is_parked_byte_for_byte_and_its_neighbours_have_
     await send(toy, before.to_bytes(), bad, after.to_bytes(), headers=[("weird", b"\xff\xfe")])
     await wait_for(lambda: {before.id, after.id} <= set(toy.seen))
     topic = dead_letter_topic(toy.topic, toy.group)
-    rows = await toy.rows("SELECT topic, value, headers FROM ledger WHERE type = 'readmit.dead-letter.v1'")
+    letters = "SELECT topic, value, headers FROM ledger WHERE type = 'readmit.dead-letter.v1'"
+    await wait_for(lambda: toy.rows(letters))  # what was seen is not committed yet
+    rows = await toy.rows(letters)
     assert [(row.topic, bytes(row.value)) for row in rows] == [(topic, bad)]
     assert rows[0].headers["readmit-dead-letter-reason"].startswith("MalformedEvent")
     assert "weird" in rows[0].headers["readmit-dead-letter-headers"]

@@ -38,6 +38,11 @@ class FakeKafka:
 
 
 class FakeConsumer:
+    news = True
+
+    def brings_news(self, _: TopicPartition) -> bool:
+        return self.news
+
     def __init__(self, kafka: FakeKafka) -> None:
         self.consumer = kafka
         self.busy = False
@@ -85,3 +90,10 @@ async def test_a_batch_that_waits_for_something_itself_is_not_waited_for() -> No
     fresh, consumer = freshness(accounts=(7, 7))
     consumer.busy = True
     await asyncio.wait_for(fresh.until_settled(), 5)
+
+
+async def test_a_backlog_of_what_is_known_holds_nothing_up() -> None:
+    found, consumer = freshness(accounts=(100 * BACKLOG, 0))
+    assert not await found()
+    consumer.news = False
+    assert await found()

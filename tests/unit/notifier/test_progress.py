@@ -17,7 +17,7 @@ class Group:
     """A consumer that has just been assigned its partitions; each question to the broker takes a fetch's time."""
 
     def __init__(self, lag: int) -> None:
-        self.behind, self.asked = lag, 0
+        self.behind, self.asked, self.end, self.news = lag, 0, 0, True
 
     @property
     def consumer(self) -> Any:
@@ -26,11 +26,17 @@ class Group:
     def assignment(self) -> set[TopicPartition]:
         return {ACCOUNTS}
 
+    def brings_news(self, _: TopicPartition) -> bool:
+        return self.news
+
     async def lag(self) -> dict[TopicPartition, int]:
         self.asked += 1
         return {ACCOUNTS: self.behind}
 
     def highwater(self, partition: TopicPartition) -> int:
+        return self.end
+
+    async def position(self, partition: TopicPartition) -> int:
         return 0
 
 
@@ -60,3 +66,15 @@ async def test_it_is_asked_again_when_they_come_again(monkeypatch: Any) -> None:
     await asyncio.sleep(0.03)
     assert not await progress.catching_up()
     assert group.asked == 2
+
+
+async def test_a_backlog_of_what_is_known_holds_nothing_up() -> None:
+    group = Group(lag=0)
+    progress = progress_of(group)
+    assert not await progress.catching_up()
+    group.end = group.behind = 100_000
+    assert await progress.catching_up()
+    assert await progress.lag() == 100_000
+    group.news = False
+    assert not await progress.catching_up()
+    assert await progress.lag() == 0
