@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -182,8 +183,10 @@ class Child:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
+            # Not `Process.send_signal`: it looks first whether the child has ended, and then nobody else learns how
+            # (gh-127049).
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self._process.pid, number)
 
     def _note(self, text: str) -> None:
         print(f"{self.name}: {text} (log: {self.program.log})", file=sys.stderr, flush=True)

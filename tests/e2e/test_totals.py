@@ -96,8 +96,15 @@ async def busy_hour(stack: Stack) -> Organisation:
     answers: list[Awaitable[Any]] = [stack.post_events(change) for change in changes]
     answers += [stack.request_help(person.address) for _ in range(5)]
     answers += [stack.request_help(f"stranger-{n}.{org.tag}@example.org") for n in range(5)]
+    references = []
     for answer in await asyncio.gather(*answers):
-        assert isinstance(answer, str) or (isinstance(answer, httpx.Response) and answer.status_code == 202)
+        if isinstance(answer, str):
+            references.append(answer)
+        else:
+            assert isinstance(answer, httpx.Response)
+            assert answer.status_code == 202
+    everybody = len(org.told)
+    await eventually(lambda: all(len(stack.mailbox.about(one)) >= everybody for one in references), 60, "every mail")
     return org
 
 

@@ -130,3 +130,18 @@ async def test_stopping_while_it_waits_to_start_again(supervise: Supervise) -> N
         await child.until_ready(20)
     async with asyncio.timeout(2):
         await child.stop()
+
+
+async def test_how_a_child_ended_is_known_though_it_was_signalled_meanwhile(
+    supervise: Supervise, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(20):
+        child = supervise(("sleep", "60"), free_port_base())
+        await child.start()
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        for _ in range(100):
+            child.resume()
+        await asyncio.sleep(0.05)
+        await child.stop()
+    assert capsys.readouterr().err.count("ended (-9)") == 20

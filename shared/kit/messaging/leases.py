@@ -12,9 +12,11 @@ The lock needs a session of its own: not a pooler in transaction mode.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from faststream_outbox import OutboxBroker
@@ -25,13 +27,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kit.logging import get_logger
+from shared.kit.messaging.errors import Disposition, classify
 
 log = get_logger(__name__)
+
+Written = TypeVar("Written")
 
 # After an error the library waits before it connects anew: 1 s, doubling up to 30 s, and counts on from there unless a
 # connection held for a minute. A PostgreSQL that restarts a few times would leave the outbox idle for half a minute.
 LONGEST_RECONNECT_SECONDS = 2.0
 LOOK_SECONDS = 2.0  # between looks for leases without an owner; the first is at the first fetch of a session
+_WRITE_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)  # seconds: a server that is restarted is back by then
 _GRACE = "2 seconds"  # younger leases are left alone: who lost the session only has usually done the work by then
 
 _LOCK = text("SELECT pg_advisory_lock(CAST(:owner AS bigint))")
@@ -79,6 +85,53 @@ class SessionLeases(OutboxClient):
             rows = (await conn.execute(self._fetch_stmt, parameters)).mappings().all()
         # UPDATE ... RETURNING has no order.
         return sorted((_row_to_message(dict(row)) for row in rows), key=lambda row: (row.next_attempt_at, row.id))
+
+    # Each worker writes the ends of its jobs on a connection of its own. After a death of the server that one is dead
+    # until it is used: the job that finds this out was done, and would wait for the end of its lease, 150 s for a
+    # recovery mail, and then perhaps be the next dead connection's. So the end is written on a new connection. The
+    # error still goes to the worker, who then connects anew.
+
+    async def delete_with_lease(
+        self, conn: AsyncConnection | None, message_id: int, acquired_token: UUID, **more: Any
+    ) -> bool:
+        """Deletes a row that was worked off."""
+        write = super().delete_with_lease
+        return await self._written(conn, lambda c: write(c, message_id, acquired_token, **more))
+
+    async def delete_batch_with_lease(
+        self, conn: AsyncConnection | None, pairs: Sequence[tuple[int, UUID]]
+    ) -> set[tuple[int, UUID]]:
+        """Deletes rows that were worked off."""
+        write = super().delete_batch_with_lease
+        return await self._written(conn, lambda c: write(c, pairs))
+
+    async def mark_pending_with_lease(
+        self, conn: AsyncConnection | None, message_id: int, acquired_token: UUID, **more: Any
+    ) -> bool:
+        """Gives a row back for a later attempt."""
+        write = super().mark_pending_with_lease
+        return await self._written(conn, lambda c: write(c, message_id, acquired_token, **more))
+
+    async def _written(
+        self, conn: AsyncConnection | None, write: Callable[[AsyncConnection | None], Awaitable[Written]]
+    ) -> Written:
+        try:
+            return await write(conn)
+        except Exception as error:
+            if classify(error) is Disposition.RETRY:
+                await self._write_anew(write)
+            raise
+
+    async def _write_anew(self, write: Callable[[AsyncConnection | None], Awaitable[Any]]) -> None:
+        for pause in _WRITE_PAUSES:
+            await asyncio.sleep(pause)
+            try:
+                async with self.engine.begin() as fresh:
+                    await write(fresh)
+            except Exception as error:
+                log.warning("outbox.end_not_written", error=type(error).__name__)
+            else:
+                return
 
 
 async def _owner(conn: AsyncConnection) -> int:

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from faststream_outbox.client import OutboxClient
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.kit.db.engine import create_engine
@@ -140,6 +141,42 @@ async def test_the_outbox_is_back_soon_however_often_the_database_went_away(offi
         await wait_for(partial(_has, done, 6), 7)
     finally:
         await broker.stop()
+
+
+async def test_a_job_that_was_done_is_gone_though_its_worker_has_to_connect_anew(office: Office) -> None:
+    """Workers that were idle when the server died find out when they write the end of their next job."""
+    done: set[int] = set()
+    broker = create_outbox(office.engine)
+
+    @broker.subscriber("mail", max_workers=3, min_fetch_interval=0.1, max_fetch_interval=0.5, lease_ttl_seconds=LEASE)
+    async def work(job: dict[str, Any]) -> None:
+        done.add(job["id"])
+
+    async def empty() -> bool:
+        async with office.engine.connect() as connection:
+            return not (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one()
+
+    await broker.start()
+    try:
+        for number in range(1, 4):
+            await office.enqueue(number)
+        await wait_for(empty)
+        await _drop_all_but_one(office)
+        for number in range(4, 10):
+            await _enqueue_surely(office, number)
+        await wait_for(empty, 12)
+        assert done == set(range(1, 10))
+    finally:
+        await broker.stop()
+
+
+async def _enqueue_surely(office: Office, number: int) -> None:
+    for _ in range(20):
+        try:
+            return await office.enqueue(number)
+        except DBAPIError:  # one of the dropped connections
+            await asyncio.sleep(0.05)
+    raise AssertionError("not enqueued")
 
 
 def _has(done: set[int], number: int) -> bool:
