@@ -16,7 +16,7 @@ EDITABLE := $(UV) pip install --quiet --no-deps --no-build-isolation --python $(
 
 .PHONY: help
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-16s %s\n", $$1, $$2}'
 
 .venv/bin/uv: requirements/bootstrap.lock
 	@test -n "$(PYTHON)" || { echo "Readmit needs Python 3.11 or newer; set PYTHON=/path/to/python3." >&2; exit 2; }
@@ -53,11 +53,15 @@ test-apache: .venv/.dev ## The same on Apache Kafka, which it fetches (needs a J
 	READMIT_TEST_KAFKA=apache $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not faults"
 
 .PHONY: test-faults
-test-faults: .venv/.dev ## Kills a service once at each of its failpoints, and looks for what was lost or done twice
+test-faults: .venv/.dev ## Stops, kills and floods whole stacks, in minutes each: what CI runs beside `make test`
+	$(BIN)/python -m pytest -q -m "faults and not exhaustive"
+
+.PHONY: test-failpoints
+test-failpoints: .venv/.dev ## Kills a service once at each of its failpoints, and looks for what was lost or done twice
 	$(BIN)/python -m pytest -q tests/faults/test_failpoints.py
 
 .PHONY: test-malformed
-test-malformed: .venv/.dev ## Ten thousand malformed records among a hundred thousand valid ones; a thousand are in `make test`
+test-malformed: .venv/.dev ## Ten thousand malformed records among a hundred thousand valid ones; a thousand are in `make test-faults`
 	READMIT_TEST_MALFORMED=10000 $(BIN)/python -m pytest -q -s tests/faults/test_malformed.py
 
 .PHONY: soak

@@ -16,7 +16,7 @@ from tests.stack import Stack, running_stack
 DISORDER = {"READMIT_ENVIRONMENT": "test", "READMIT_DISORDER_WINDOW": "16"}
 
 
-@pytest_asyncio.fixture(scope="session", params=["calm", "disorder"])
+@pytest_asyncio.fixture(scope="session", params=["calm", pytest.param("disorder", marks=pytest.mark.faults)])
 async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     environment = DISORDER if request.param == "disorder" else {}
     async with running_stack(Path(tmp_path_factory.mktemp("stack")), environment=environment) as running:

@@ -18,7 +18,7 @@ from tests.compose import LONG_RUNNING, OURS, Compose, engine_is_there, mails, r
 from tests.requirements import requires
 from tests.stack import CODE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 _WANTED = os.environ.get("READMIT_TEST_COMPOSE", "")
 if not _WANTED:
     pytest.skip("asked for with READMIT_TEST_COMPOSE=build or =images", allow_module_level=True)

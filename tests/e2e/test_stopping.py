@@ -102,6 +102,7 @@ def told(stack: Stack) -> Counter[str]:
     return Counter(str(item.message["X-Readmit-Reference"]) for item in list(stack.mailbox.messages))
 
 
+@pytest.mark.faults
 async def test_a_service_stopped_under_load_leaves_nothing_undone_and_does_nothing_twice(stack: Stack) -> None:
     org = await an_organisation(stack)
     first = await stack.request_help(org.person.address)

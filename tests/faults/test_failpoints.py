@@ -23,7 +23,7 @@ from tests.faults.trial import Grounds, judged, run_trial, tell_story
 from tests.stack import running_stack
 
 # One a service; none of them waits for anything but its restart.
-ALWAYS = frozenset(
+SHORT_FORM = frozenset(
     {
         "intake.request.before-answer",
         "enrichment.consumer.before-offset-commit",
@@ -37,7 +37,7 @@ ALWAYS = frozenset(
 def in_turn() -> Iterator[str]:
     """Another service each time: one that dies again and again is started with growing pauses."""
     of_service: defaultdict[str, list[str]] = defaultdict(list)
-    for name in sorted(NAMES, key=lambda name: (name not in ALWAYS, name)):
+    for name in sorted(NAMES, key=lambda name: (name not in SHORT_FORM, name)):
         of_service[name.partition(".")[0]].append(name)
     while any(of_service.values()):
         for names in of_service.values():
@@ -71,8 +71,9 @@ async def grounds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gro
         yield grounds
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
-    "point", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.faults) for name in in_turn()]
+    "point", [pytest.param(name, marks=() if name in SHORT_FORM else pytest.mark.exhaustive) for name in in_turn()]
 )
 async def test_a_kill_here_loses_nothing_and_repeats_nothing(grounds: Grounds, point: str) -> None:
     offenders = [f"{verdict.name}: {line}" for verdict in await run_trial(grounds, point) if not verdict.holds

@@ -223,7 +223,7 @@ def decoded(text: str | None) -> bytes | None:
     return None if text is None else base64.b64decode(text)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(int(SECONDS * 4))
 async def test_malformed_records_block_nobody_and_all_come_back(tmp_path: Path) -> None:
     async with running_stack(tmp_path) as stack:

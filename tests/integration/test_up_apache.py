@@ -22,7 +22,7 @@ from tests.requirements import require_kafka_tools
 from tests.stack import Stack, account, running_stack
 from tests.stack import eventually as until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults  # three JVMs beside the suite would take its time
 APACHE = ("--kafka", "apache")
 READY = 120.0  # seconds for three JVMs beside other tests; alone it takes 8
 

@@ -138,10 +138,12 @@ async def test_how_a_child_ended_is_known_though_it_was_signalled_meanwhile(
     for _ in range(20):
         child = supervise(("sleep", "60"), free_port_base())
         await child.start()
-        assert child.pid is not None
-        os.kill(child.pid, signal.SIGKILL)
+        before = child.pid
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
         for _ in range(100):
             child.resume()
-        await asyncio.sleep(0.05)
+        while child.pid == before:
+            await asyncio.sleep(0.01)
         await child.stop()
     assert capsys.readouterr().err.count("ended (-9)") == 20

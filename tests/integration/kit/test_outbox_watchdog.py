@@ -273,6 +273,8 @@ async def test_time_in_which_the_process_was_suspended_is_held_against_nobody(to
     assert await _is_quiet(watchdog)
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(600)
 async def test_a_hundred_thousand_messages_queued_at_once_are_no_alarm(toy: Toy) -> None:
     event = toy.event()
     async with toy.plumbing.engine.begin() as connection:
