@@ -16,7 +16,7 @@ from services.intake.adapters.limits import RateLimits, shared_store
 from services.intake.adapters.requests import RequestStore
 from services.intake.adapters.throttling import ThrottlingReporter
 from services.intake.domain.keyed import KeyedHash
-from services.intake.routes.api import create_requests_router
+from services.intake.routes.api import create_requests_routes
 from services.intake.routes.events import create_events_router
 from services.intake.routes.openapi import describe_security
 from services.intake.routes.page import create_page_router
@@ -58,9 +58,12 @@ def bootstrap(
         limit: _NO_WINDOW if item is None else timedelta(seconds=item.get_expiry()) for limit, item in windows.items()
     }
     refused = ThrottlingReporter(plumbing.database, hash_text, lengths, clock=clock)
-    plumbing.components += [refused, Housekeeping(plumbing.engine)]
+    requests = RequestStore(
+        settings.database_url, connections=settings.database_pool_size, wake_relay=plumbing.wake_relay
+    )
+    plumbing.components += [requests, refused, Housekeeping(plumbing.engine)]
     submit = SubmitRequest(
-        RequestStore(plumbing.engine),
+        requests,
         limits,
         hash_address,
         clock=clock,
@@ -74,17 +77,19 @@ def bootstrap(
     )
     pages = _pages(settings)
     auth = settings.bearer_auth()
+    submit_request, requests_description = create_requests_routes(auth, reception, catalogs)
     app = plumbing.application(
         title="Readmit intake",
         description="Requests for assistance from people who can't sign in, and events from the identity platform.",
         routers=[
-            create_requests_router(auth, reception, catalogs),
+            requests_description,
             create_events_router(auth, AcceptEvents(EventStore(plumbing.database), hash_address, clock=clock)),
             create_page_router(
                 pages, reception, CrossOriginProtection(settings.public_intake_url), signin_url=settings.signin_url
             ),
         ],
         openapi=True,
+        direct=[submit_request],
         needs_broker=False,  # what is accepted waits in the outbox
     )
     describe_security(app)

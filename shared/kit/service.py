@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.kit.db.engine import create_engine
 from shared.kit.db.unit import Database
 from shared.kit.failpoints import arm
-from shared.kit.http.app import create_app
+from shared.kit.http.app import DirectRoute, create_app
 from shared.kit.http.health import Check, database_check, health_router
 from shared.kit.logging import configure_logging, get_logger
 from shared.kit.messaging.activity import QueueActivity
@@ -62,6 +62,7 @@ class Plumbing:
     kafka: KafkaBroker
     link: KafkaLink
     activity: QueueActivity
+    wake_relay: Callable[[], None]
     consumers: list[RecordConsumer] = field(default_factory=list)
     components: list[Component] = field(default_factory=list)
     live: dict[str, Check] = field(default_factory=dict)
@@ -86,8 +87,10 @@ class Plumbing:
         activity = QueueActivity()
         outbox = create_outbox(outbox_engine, activity)
         kafka = create_broker(settings)
-        register_relay(outbox, _in_disorder(kafka, settings.disorder_window), engine)
-        return cls(settings, engine, outbox_engine, Database(engine, outbox), outbox, kafka, KafkaLink(kafka), activity)
+        wake_relay = register_relay(outbox, _in_disorder(kafka, settings.disorder_window), engine)
+        database = Database(engine, outbox)
+        link = KafkaLink(kafka)
+        return cls(settings, engine, outbox_engine, database, outbox, kafka, link, activity, wake_relay)
 
     def consume(self, consumer: RecordConsumer, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
         """Adds a consumer group over the given topics."""
@@ -180,6 +183,7 @@ class Plumbing:
         openapi: bool = False,
         needs_broker: bool = True,
         notes: Mapping[str, Check] | None = None,
+        direct: Sequence[DirectRoute] = (),
     ) -> FastAPI:
         """The service's web application.
 
@@ -188,6 +192,7 @@ class Plumbing:
             openapi: whether it has a public HTTP interface.
             needs_broker: False where the service does its work without Kafka (what it accepts waits in the outbox).
             notes: what readiness reports beside, without making the service unready.
+            direct: routes past FastAPI's own handling.
         """
         self.watch_queues()
         broker: dict[str, Check] = {"kafka": self.link.unready}
@@ -205,6 +210,7 @@ class Plumbing:
             routers=[*routers, health],
             lifespan=self.running,
             openapi=openapi,
+            direct=direct,
         )
 
 

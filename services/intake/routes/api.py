@@ -15,20 +15,21 @@ from services.intake.messages import confirmation
 from services.intake.routes.bodies import AssistanceRequestBody
 from services.intake.routes.openapi import SUBMIT_REQUEST
 from services.intake.routes.reception import Reception, accept_language, as_problems
+from shared.kit.http.app import DirectRoute
 from shared.kit.http.auth import BearerAuth
 from shared.kit.http.bodies import decode_json, parse_body, read_limited, require_media_type
 from shared.kit.http.problems import Problem
 
+PATH = "/v1/assistance-requests"
 REQUESTS_SCOPE = "readmit.requests"
 MAX_BODY = 16 * 1024
 
 
-def create_requests_router(
+def create_requests_routes(
     auth: BearerAuth, reception: Reception, catalogs: Mapping[str, NullTranslations]
-) -> APIRouter:
-    router = APIRouter()
+) -> tuple[DirectRoute, APIRouter]:
+    """The route that answers, and the router that describes it in `/openapi.json`."""
 
-    @router.post("/v1/assistance-requests", **SUBMIT_REQUEST)
     async def submit_request(request: Request) -> Response:
         principal = await auth.optional(request)
         for_others = principal is not None and REQUESTS_SCOPE in principal.scopes
@@ -50,7 +51,9 @@ def create_requests_router(
             )
         return _accepted(answer, catalogs)
 
-    return router
+    description = APIRouter()
+    description.post(PATH, **SUBMIT_REQUEST)(submit_request)
+    return DirectRoute(PATH, submit_request, methods=["POST"]), description
 
 
 def _client_refused() -> Problem:

@@ -8,7 +8,7 @@ again, for a broker that lost its log, has a queue of its own, so that nothing n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from faststream_outbox import ExponentialRetry, OutboxBroker
@@ -67,8 +67,12 @@ def create_outbox(engine: AsyncEngine, activity: QueueActivity | None = None) ->
     return tie_leases_to_sessions(broker)
 
 
-def register_relay(outbox_broker: OutboxBroker, kafka: Publisher, engine: AsyncEngine) -> None:
-    """Subscribes the relay to its queues. Without Kafka rows wait; they are retried for ever, at most 2 s apart."""
+def register_relay(outbox_broker: OutboxBroker, kafka: Publisher, engine: AsyncEngine) -> Callable[[], None]:
+    """Subscribes the relay to its queues. Without Kafka rows wait; they are retried for ever, at most 2 s apart.
+
+    Returns what wakes the relay of this process, for rows that were written without NOTIFY: PostgreSQL has commits that
+    notify wait for one another (one lock for all of a server, `PreCommit_Notify`), so they can't share a disk flush.
+    """
 
     async def relay(job: dict[str, Any], *, refilled: bool = False) -> None:
         topics = await send(job["ids"], kafka, engine, refilled=refilled)
@@ -82,8 +86,9 @@ def register_relay(outbox_broker: OutboxBroker, kafka: Publisher, engine: AsyncE
     async def publish(job: dict[str, Any]) -> None:
         await relay(job)
 
+    subscribers = {}
     for queue, work, workers in ((RELAY_QUEUE, publish, 2), (REFILL_QUEUE, refill, 1)):
-        subscribe = outbox_broker.subscriber(
+        subscribers[queue] = outbox_broker.subscriber(
             queue,
             max_workers=workers,
             fetch_batch_size=20,
@@ -94,7 +99,10 @@ def register_relay(outbox_broker: OutboxBroker, kafka: Publisher, engine: AsyncE
                 initial_delay_seconds=0.2, multiplier=2, max_delay_seconds=2.0, jitter_factor=0.2
             ),
         )
-        subscribe(work)
+        subscribers[queue](work)
+    # The library wakes a subscriber by NOTIFY only; this is what its listener does. Were it gone, rows would be found
+    # by polling, within 2 s: tests/integration/intake/test_requests.py would tell.
+    return subscribers[RELAY_QUEUE]._notify_event.set
 
 
 async def send(ids: Sequence[int], kafka: Publisher, engine: AsyncEngine, *, refilled: bool = False) -> list[str]:

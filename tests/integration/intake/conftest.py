@@ -103,21 +103,24 @@ class Intake:
 StartIntake = Callable[..., Awaitable[Intake]]
 
 
+def settings_environment(database_url: str, servers: list[str], jwks: Path, **changes: str) -> dict[str, str]:
+    """The environment of an intake process."""
+    return {
+        "READMIT_INTAKE_DATABASE_URL": database_url,
+        **kafka_settings(servers),
+        "READMIT_HASH_KEY": base64.b64encode(b"k" * 32).decode(),
+        "READMIT_AUTH_JWKS": str(jwks),
+        "READMIT_AUTH_ISSUER": ISSUER,
+        "READMIT_PUBLIC_INTAKE_URL": "https://help.example.org",
+        "READMIT_SIGNIN_URL": "https://id.example.org/signin",
+        "READMIT_ORGANISATION": "Meridian Example",
+        "READMIT_SUPPORT_CONTACT": "support@meridian.example.org",
+        **changes,
+    }
+
+
 def settings_of(database_url: str, servers: list[str], jwks: Path, **changes: str) -> IntakeSettings:
-    return IntakeSettings.load(
-        {
-            "READMIT_INTAKE_DATABASE_URL": database_url,
-            **kafka_settings(servers),
-            "READMIT_HASH_KEY": base64.b64encode(b"k" * 32).decode(),
-            "READMIT_AUTH_JWKS": str(jwks),
-            "READMIT_AUTH_ISSUER": ISSUER,
-            "READMIT_PUBLIC_INTAKE_URL": "https://help.example.org",
-            "READMIT_SIGNIN_URL": "https://id.example.org/signin",
-            "READMIT_ORGANISATION": "Meridian Example",
-            "READMIT_SUPPORT_CONTACT": "support@meridian.example.org",
-            **changes,
-        }
-    )
+    return IntakeSettings.load(settings_environment(database_url, servers, jwks, **changes))
 
 
 @pytest.fixture(scope="session")

@@ -194,3 +194,16 @@ async def test_nothing_is_lost_while_the_broker_is_away(start_intake: StartIntak
         return await back.rows("SELECT 1 FROM outbox") == []
 
     await wait_for(empty)
+
+
+async def test_the_relay_is_woken_and_needs_no_polling(intake: Intake) -> None:
+    """No NOTIFY tells of a request (adapters/requests.py); unwoken, an idle relay looks every two seconds."""
+    client = intake.client()
+    for _ in range(4):
+        await asyncio.sleep(1.7)
+        answer = await client.post(PATH, json=REQUEST)
+        assert answer.status_code == 202
+        end = asyncio.get_running_loop().time() + 0.6
+        while await intake.rows("SELECT 1 FROM outbox"):
+            assert asyncio.get_running_loop().time() < end, "the outbox row waits for a poll"
+            await asyncio.sleep(0.02)

@@ -16,7 +16,6 @@ import asyncpg
 from services.intake.adapters.requests import RequestStore
 from services.intake.domain.submission import Entry, Idempotency
 from shared.kit.clock import uuid7
-from shared.kit.db.engine import create_engine
 from shared.kit.db.migrate import migrate_async
 from tests.engines import PostgresEngine
 
@@ -55,7 +54,7 @@ async def wire_to(database_url: str) -> AsyncIterator[Wire]:
     server = await asyncio.start_server(forward, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     netloc = f"{parts.username}:{parts.password}@{host}:{port}"
-    wire = Wire(urlunsplit((parts.scheme, netloc, parts.path, "ssl=disable", "")))
+    wire = Wire(urlunsplit((parts.scheme, netloc, parts.path, "sslmode=disable", "")))
     try:
         yield wire
     finally:
@@ -88,8 +87,9 @@ async def test_a_request_is_one_round_trip_whatever_becomes_of_it(postgres_engin
     url = await postgres_engine.create("intake")
     await migrate_async("intake", url)
     async with wire_to(url) as wire:
-        engine = create_engine(wire.url, pool_size=4, application_name="round trips")
-        store = RequestStore(engine)
+        woken: list[bool] = []
+        store = RequestStore(wire.url, connections=4, wake_relay=lambda: woken.append(True))
+        await store.start()
         kinds: dict[str, dict[str, Any]] = {"told": {}, "suppressed": {"suppressed": True}, "with a key": {"key": "k0"}}
         for number, kind in enumerate(kinds.values()):
             await store.record(entry(number, **kind))
@@ -105,7 +105,8 @@ async def test_a_request_is_one_round_trip_whatever_becomes_of_it(postgres_engin
         before = wire.syncs
         await store.record(entry(999, key="k0"))
         assert wire.syncs - before == 1, "a repeated request"
-        await engine.dispose()
+        await store.stop()
+        assert len(woken) == 34, "the relay is woken for each, by no statement"
     connection = await asyncpg.connect(url)
     assert await connection.fetchval("SELECT count(*) FROM ledger") == 33
     assert await connection.fetchval("SELECT count(*) FROM outbox") == 33
