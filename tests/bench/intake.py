@@ -8,15 +8,16 @@ same size; it checks, counts, logs and publishes nothing. Intake runs whole: its
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from shared.kit.db.migrate import migrate_async
 from shared.kit.messaging.topics import apply_topics
@@ -49,7 +50,7 @@ async def measure(seconds: float = SECONDS, rounds: int = 3) -> dict[str, Any]:
     return figures | {"clients": CLIENTS, "rounds": rounds, "ratio": round(ratio, 3)}
 
 
-def _median(values: Any) -> float:
+def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
@@ -130,4 +131,4 @@ async def _bare(database: PostgresEngine) -> AsyncIterator[int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure()), indent=2))
+    Console().print_json(data=asyncio.run(measure()))
