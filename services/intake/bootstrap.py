@@ -9,8 +9,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from services.intake.adapters.backlog import Backlog
 from services.intake.adapters.catalogs import load_catalogs
 from services.intake.adapters.events import EventStore
+from services.intake.adapters.feeds import FeedFreshness
 from services.intake.adapters.housekeeping import Housekeeping
 from services.intake.adapters.limits import RateLimits, shared_store
 from services.intake.adapters.requests import RequestStore
@@ -61,7 +63,10 @@ def bootstrap(
     requests = RequestStore(
         settings.database_url, connections=settings.database_pool_size, wake_relay=plumbing.wake_relay
     )
-    plumbing.components += [requests, refused, Housekeeping(plumbing.engine)]
+    backlog = Backlog(plumbing.engine, settings.intake_high_water)
+    feeds = FeedFreshness(plumbing.engine, clock=clock)
+    plumbing.components += [requests, refused, backlog, feeds, Housekeeping(plumbing.engine)]
+    accept_events = AcceptEvents(EventStore(plumbing.database), backlog, feeds, hash_address, clock=clock)
     submit = SubmitRequest(
         requests,
         limits,
@@ -83,13 +88,14 @@ def bootstrap(
         description="Requests for assistance from people who can't sign in, and events from the identity platform.",
         routers=[
             requests_description,
-            create_events_router(auth, AcceptEvents(EventStore(plumbing.database), hash_address, clock=clock)),
+            create_events_router(auth, accept_events),
             create_page_router(
                 pages, reception, CrossOriginProtection(settings.public_intake_url), signin_url=settings.signin_url
             ),
         ],
         openapi=True,
         direct=[submit_request],
+        notes={"backlog": backlog.note},
         needs_broker=False,  # what is accepted waits in the outbox
     )
     describe_security(app)

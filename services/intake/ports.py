@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from services.intake.domain.client_address import IpAddress, IpNetwork
@@ -39,6 +39,22 @@ class Requests(Protocol):
         Raises:
             KeyReused, ReferenceTaken, NotDurable
         """
+
+
+class Room(Protocol):
+    """Knows how much waits to be published."""
+
+    def is_full(self) -> bool:
+        """Whether so much waits that no event may join it."""
+
+    def added(self, count: int) -> None:
+        """Hears that so many more wait."""
+
+
+class Feeds(Protocol):
+    """Keeps when each source was last heard; never waits."""
+
+    def heard(self, sources: Iterable[str]) -> None: ...
 
 
 class EventLog(Protocol):

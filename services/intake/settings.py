@@ -60,6 +60,13 @@ class IntakeSettings(ServiceSettings, AuthSettings):
         description="Requests of everybody together; beyond it 503. Empty is off.",
     )
 
+    intake_high_water: int = Field(
+        2_000_000,
+        ge=0,
+        description="Messages waiting for Kafka from which on events are answered 503, so that the disk is never full of "
+        "them; requests are still taken. 0 is off.",
+    )
+
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:

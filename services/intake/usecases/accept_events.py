@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.intake.ports import EventLog
+from services.intake.domain.submission import NotDurable
+from services.intake.ports import EventLog, Feeds, Room
 from shared.kit.addresses import AddressHasher
 from shared.kit.clock import Clock
 from shared.schemas import identity
@@ -43,8 +44,12 @@ class BadEvents(Exception):
 class AcceptEvents:
     """Validates events and writes them down."""
 
-    def __init__(self, log: EventLog, hash_address: AddressHasher, *, clock: Clock) -> None:
+    def __init__(
+        self, log: EventLog, room: Room, feeds: Feeds, hash_address: AddressHasher, *, clock: Clock
+    ) -> None:
         self._log = log
+        self._room = room
+        self._feeds = feeds
         self._hash = hash_address
         self._clock = clock
 
@@ -69,7 +74,11 @@ class AcceptEvents:
         if errors:
             raise BadEvents(errors)
         if accepted:
+            if self._room.is_full():
+                raise NotDurable
             await self._log.append(accepted)
+            self._room.added(len(accepted))
+            self._feeds.heard(event.source for event, _ in accepted)
         return len(accepted)
 
     def _key(self, event: Event[Any]) -> str:
