@@ -46,11 +46,15 @@ demo: install ## Brings everything up with a seeded organisation, a demo identit
 
 .PHONY: test
 test: .venv/.dev ## Runs the test suite on a PostgreSQL and a Kafka-protocol broker that it starts itself
-	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not faults"
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not faults and not browser"
 
 .PHONY: test-apache
 test-apache: .venv/.dev ## The same on Apache Kafka, which it fetches (needs a JDK of version 17 or newer, and Maven)
-	READMIT_TEST_KAFKA=apache $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not faults"
+	READMIT_TEST_KAFKA=apache $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not faults and not browser"
+
+.PHONY: test-browser
+test-browser: .venv/.dev ## The pages in a real Chromium (apt install chromium): the story, axe-core, the keyboard alone
+	$(BIN)/python -m pytest -q -m browser
 
 .PHONY: test-faults
 test-faults: .venv/.dev ## Stops, kills and floods whole stacks, in minutes each: what CI runs beside `make test`

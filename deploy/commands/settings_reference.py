@@ -17,6 +17,7 @@ from shared.kit.http.settings import AuthSettings
 from shared.kit.mail.servers import SmtpServer
 from shared.kit.mail.settings import MailSettings
 from shared.kit.settings import KeyRing, PemKeys, ServiceSettings, candidates
+from shared.web.settings import PageSettings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
@@ -80,12 +81,13 @@ def settings_class(service: str) -> type[ServiceSettings]:
 def page() -> str:
     """The whole page."""
     classes = {service: settings_class(service) for service in SERVICES}
-    mixed_in = {**AuthSettings.model_fields, **MailSettings.model_fields}
+    mixed_in = {**AuthSettings.model_fields, **MailSettings.model_fields, **PageSettings.model_fields}
     parts = [
         _INTRODUCTION,
         _section("Every service", "", ServiceSettings.model_fields),
         _section("Bearer tokens", _readers(classes, AuthSettings) + _OPERATIONS_ONLY, AuthSettings.model_fields),
         _section("Mail", _readers(classes, MailSettings), MailSettings.model_fields),
+        _section("Pages", _readers(classes, PageSettings), PageSettings.model_fields),
     ]
     for service, settings in classes.items():
         # Declared by the service itself: what it adds, and what it has another default for.

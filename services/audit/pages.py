@@ -19,7 +19,7 @@ from shared.kit.clock import Clock
 from shared.kit.http.auth import TokenVerifier
 from shared.schemas.reference import InvalidReference
 from shared.schemas.reference import parse as parse_reference
-from shared.web.pages import Branding, Pages
+from shared.web.pages import Pages
 from shared.web.sessions import Session, Sessions
 from shared.web.signin import OidcSettings, SignIn
 
@@ -34,7 +34,7 @@ def install_pages(
     """Adds the console, its sign-in and its files to the application."""
     pages = Pages(
         service="Audit",
-        branding=Branding(settings.organisation, settings.support_contact),
+        branding=settings.branding(),
         template_dir=Path(__file__).parent / "templates",
     )
     keys = list(settings.session_key.keys)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from services.audit.domain.notes import CheckpointSigner
 from shared.kit.http.settings import AuthSettings
 from shared.kit.settings import PemKeys, PrivateKeys, ServiceSettings, SymmetricKeys
+from shared.web.settings import PageSettings
 
 
 def _ed25519(keys: PemKeys) -> PemKeys:
@@ -20,7 +21,7 @@ def _ed25519(keys: PemKeys) -> PemKeys:
     return keys
 
 
-class AuditSettings(ServiceSettings, AuthSettings):
+class AuditSettings(ServiceSettings, AuthSettings, PageSettings):
     """What audit reads from the environment."""
 
     service: ClassVar[str] = "audit"
@@ -43,5 +44,3 @@ class AuditSettings(ServiceSettings, AuthSettings):
     )
     oidc_client_id: str | None = Field(None, description="Client of the console at the OpenID provider.")
     oidc_client_secret: SecretStr | None = Field(None, description="The client's secret.")
-    organisation: str = Field("Your organisation", description="Name of the organisation on pages.")
-    support_contact: str = Field("", description="Whom pages say to contact.")

@@ -35,7 +35,7 @@ from shared.schemas import reference
 from shared.schemas.intake import ThrottlingLimit
 from shared.web.csrf import CrossOriginProtection
 from shared.web.headers import ContentPolicy
-from shared.web.pages import Branding, Pages
+from shared.web.pages import Pages
 
 _NO_WINDOW = timedelta(seconds=1)  # of a limit that is off, and so refuses nobody
 
@@ -106,7 +106,7 @@ def bootstrap(
 def _pages(settings: IntakeSettings) -> Pages:
     return Pages(
         service="Sign-in help",
-        branding=Branding(settings.organisation, settings.support_contact),
+        branding=settings.branding(),
         template_dir=Path(__file__).parent / "templates",
         translations=load_catalogs(),
         policy=ContentPolicy(frame_ancestors=settings.frame_ancestors),

@@ -13,19 +13,18 @@ from shared.kit.http.settings import AuthSettings
 from shared.kit.settings import CommaList, ServiceSettings
 from shared.web.csrf import origin_of
 from shared.web.headers import ContentPolicy
+from shared.web.settings import PageSettings
 
 _EMPTY_IS_OFF: dict[str, Any] = {"empty_is_off": True}
 
 
-class IntakeSettings(ServiceSettings, AuthSettings):
+class IntakeSettings(ServiceSettings, AuthSettings, PageSettings):
     """What intake reads from the environment."""
 
     service: ClassVar[str] = "intake"
 
     public_intake_url: str = Field(description="Where people reach intake's page, as https://help.example.org.")
     signin_url: str | None = Field(None, description="The sign-in page, linked from intake's page.")
-    organisation: str = Field("Your organisation", max_length=100, description="The organisation's name, on pages.")
-    support_contact: str = Field("", max_length=300, description="Whom people ask who should not wait.")
     frame_ancestors: CommaList = Field(
         (), description="Origins that may show intake's page in a frame, comma separated. Nobody unless set."
     )
@@ -63,8 +62,8 @@ class IntakeSettings(ServiceSettings, AuthSettings):
     intake_high_water: int = Field(
         2_000_000,
         ge=0,
-        description="Messages waiting for Kafka from which on events are answered 503, so that the disk is never full of "
-        "them; requests are still taken. 0 is off.",
+        description="Messages waiting for Kafka from which on events are answered 503, lest they fill the disk;"
+        " requests are still taken. 0 is off.",
     )
 
     @field_validator("trusted_proxies")

@@ -45,7 +45,7 @@ from shared.kit.mail.sender import Mailer
 from shared.kit.messaging.consumer import RecordConsumer
 from shared.kit.messaging.events import EventProcessor, Handlers
 from shared.kit.service import Plumbing
-from shared.web.pages import Branding, Pages
+from shared.web.pages import Pages
 from shared.web.sessions import Sessions
 from shared.web.signin import OidcSettings, SignIn
 
@@ -124,7 +124,7 @@ def page_set(settings: RecoverySettings) -> Pages:
     folder = Path(__file__).parent
     return Pages(
         service="Account recovery",
-        branding=Branding(settings.organisation, settings.support_contact),
+        branding=settings.branding(),
         template_dir=folder / "templates",
         static_dir=folder / "static",
     )

@@ -16,6 +16,7 @@ from shared.kit.http.client_address import ProxyHeader, parse_networks
 from shared.kit.http.settings import AuthSettings
 from shared.kit.mail.settings import MailSettings
 from shared.kit.settings import CommaList, PemKeys, PrivateKeys, ServiceSettings, SymmetricKeys
+from shared.web.settings import PageSettings
 
 
 def _web_address(value: str) -> str:
@@ -63,7 +64,7 @@ Limit = Annotated[str, AfterValidator(_limit)]
 OFF: dict[str, Any] = {"empty_is_off": True}
 
 
-class RecoverySettings(ServiceSettings, AuthSettings, MailSettings):
+class RecoverySettings(ServiceSettings, AuthSettings, MailSettings, PageSettings):
     """What recovery reads from its environment."""
 
     service: ClassVar[str] = "recovery"
@@ -77,8 +78,6 @@ class RecoverySettings(ServiceSettings, AuthSettings, MailSettings):
     )
     identity_audience: str = Field(min_length=1, description="The `aud` of grants.")
     signin_url: str | None = Field(None, description="The sign-in page, named in mails.")
-    organisation: str = Field("Your organisation", max_length=100, description="Name shown in pages and mails.")
-    support_contact: str = Field("", max_length=200, description="Whom people ask, shown in pages and mails.")
 
     code_key: SymmetricKeys = Field(description="Keys of the hashes of codes and tokens, newest first.")
     session_key: SymmetricKeys = Field(description="Keys that sign the consoles' sessions, newest first.")

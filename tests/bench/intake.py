@@ -8,8 +8,6 @@ same size; it checks, counts, logs and publishes nothing. Intake runs whole: its
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +22,7 @@ from shared.kit.messaging.topics import apply_topics
 from tests.bench.latency import percentile
 from tests.engines import PostgresEngine, free_port, kafka, postgres
 from tests.integration.intake.conftest import LIMITS_OFF, TOPICS, Issuer, settings_environment
+from tests.processes import running_module
 
 CLIENTS, SECONDS, WARM_UP_SECONDS = 32, 6.0, 2.0
 PATH = "/v1/assistance-requests"
@@ -87,38 +86,11 @@ async def _client(port: int, number: int, end: float, taken: list[float]) -> Non
 
 
 @asynccontextmanager
-async def _process(arguments: list[str], environment: dict[str, str], port: int) -> AsyncIterator[int]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("READMIT_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, env=clean | environment, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        await _listening(process, port)
-        yield port
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _listening(process: asyncio.subprocess.Process, port: int) -> None:
-    for _ in range(300):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            assert process.returncode is None, f"the server ended with {process.returncode}"
-            await asyncio.sleep(0.1)
-        else:
-            writer.close()
-            return
-    raise AssertionError("the server does not listen")
-
-
-@asynccontextmanager
 async def _intake(database: PostgresEngine, servers: list[str], folder: Path) -> AsyncIterator[int]:
     url, port = await database.create("intake"), free_port()
     await migrate_async("intake", url)
     environment = settings_environment(url, servers, Issuer(folder).jwks, **LIMITS_OFF)
-    async with _process(["services.intake"], environment | {"READMIT_PORT": str(port)}, port) as listening:
+    async with running_module(["services.intake"], environment | {"READMIT_PORT": str(port)}, port) as listening:
         yield listening
 
 
@@ -126,7 +98,9 @@ async def _intake(database: PostgresEngine, servers: list[str], folder: Path) ->
 async def _bare(database: PostgresEngine) -> AsyncIterator[int]:
     url, port = await database.create("bare"), free_port()
     await migrate_async("intake", url)
-    async with _process(["tests.bench.bare_intake"], {"BARE_DATABASE_URL": url, "BARE_PORT": str(port)}, port) as p:
+    async with running_module(
+        ["tests.bench.bare_intake"], {"BARE_DATABASE_URL": url, "BARE_PORT": str(port)}, port
+    ) as p:
         yield p
 
 

@@ -14,7 +14,9 @@ from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
 
-waiting_messages = Gauge("readmit_intake_backlog_messages", "Messages accepted and not yet published, when last counted.")
+waiting_messages = Gauge(
+    "readmit_intake_backlog_messages", "Messages accepted and not yet published, when last counted."
+)
 
 _EVERY_SECONDS = 5.0
 _OPENS_AGAIN = 0.9  # of the mark: what is refused at the brim is not let in and refused by turns

@@ -44,9 +44,7 @@ class BadEvents(Exception):
 class AcceptEvents:
     """Validates events and writes them down."""
 
-    def __init__(
-        self, log: EventLog, room: Room, feeds: Feeds, hash_address: AddressHasher, *, clock: Clock
-    ) -> None:
+    def __init__(self, log: EventLog, room: Room, feeds: Feeds, hash_address: AddressHasher, *, clock: Clock) -> None:
         self._log = log
         self._room = room
         self._feeds = feeds

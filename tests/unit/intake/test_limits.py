@@ -126,6 +126,27 @@ async def test_without_the_shared_store_each_process_counts_alone() -> None:
     assert store.asked == 2
 
 
+class Passing(ProcessMemory):
+    """A shared store that goes away."""
+
+    STORAGE_SCHEME = ["async+test-passing"]  # noqa: RUF012
+    away = False
+
+    async def acquire_entry(self, *arguments: Any, **options: Any) -> bool:
+        if self.away:
+            raise ConnectionError
+        return await super().acquire_entry(*arguments, **options)
+
+
+async def test_counting_alone_goes_on_from_what_was_admitted_before() -> None:
+    clock = Clock()
+    store = Passing(clock)
+    limited = limits(clock, store, total="3 per minute")
+    assert [await limited.total() for _ in range(2)] == [None, None]
+    store.away = True
+    assert [await limited.total() for _ in range(2)] == [None, 60]
+
+
 @pytest.mark.parametrize("url", ["http://h:1", "memory://", "redis://", "localhost:6379", ""])
 def test_only_a_valkey_or_redis_is_a_shared_store(url: str) -> None:
     with pytest.raises(ValueError, match="valkey"):
