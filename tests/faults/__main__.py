@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=None, help="of what is killed when; said in the report")
     parser.add_argument("--kafka", choices=("embedded", "apache"), default="embedded")
-    parser.add_argument("--rate", type=float, default=24.0, help="requests for help a second")
+    parser.add_argument("--rate", type=float, default=21.0, help="requests for help a second")
     parser.add_argument("--report", type=Path, default=Path("var/fault-report.json"))
     parser.add_argument("--keep", action="store_true", help="keep the stack's folder, as is done when a check fails")
     given = parser.parse_args()

@@ -34,7 +34,7 @@ class Plan:
     seed: int
     folder: Path
     kafka: str = "embedded"
-    rate: float = 24.0  # a second; what fails for good during outages leaves more than the 20 that are asked for
+    rate: float = 21.0  # a second; what fails for good during outages leaves more than the 20 that are asked for
     shortest_pause: float = 0.3  # seconds between a stack that is ready and the next kill
     longest_pause: float = 3.0
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from services.notifier.adapters.catalogs import language_of, translations_of, zone_of
@@ -17,7 +16,7 @@ from services.notifier.adapters.isolation import isolated
 from services.notifier.domain.content import Content, Digest, content, digest
 from services.notifier.domain.delivery import Delivery, Recipient, Told
 from services.notifier.domain.wording import Limits, Wording, one_line
-from shared.kit.mail.message import Mail, compose
+from shared.kit.mail.message import Mail, compose_content, compose_head
 from shared.schemas.enrichment import AssistanceEnrichedData
 from shared.schemas.notifier import Via
 from shared.web.mail.render import mail_environment, render_mail
@@ -76,7 +75,7 @@ class Renderer:
         """Compiles templates and imports codecs, which would cost the first request half a second."""
         for name in ("notification.txt", "notification.html", "digest.txt", "digest.html"):
             self._environment.get_template(name)
-        self._serialised("", "", "")
+        compose_content("", "")
 
     async def stop(self) -> None:
         """There is nothing to stop."""
@@ -90,7 +89,7 @@ class Renderer:
         headers = {"List-Id": self._sender.list_id}
         if delivery.via is Via.MESSAGE:
             headers["X-Readmit-Reference"] = data[0].reference_id
-        head = compose(
+        head = compose_head(
             Mail(
                 sender=self._sender.mail_from,
                 recipient=recipient.address,
@@ -103,7 +102,7 @@ class Renderer:
                 headers=headers,
             )
         )
-        return _header_lines(head, keep_mime=False) + body.content
+        return head + body.content
 
     def digest_parts(self, recipient: Recipient, told: Sequence[Told]) -> list[list[Told]]:
         """Halves what is too long for one message until each part fits."""
@@ -163,25 +162,11 @@ class Renderer:
 
     def _message(self, data: AssistanceEnrichedData, language: str, zone: str, limits: Limits) -> Body:
         said, text, html = self.render(data, language, zone, limits)
-        return self._serialised(said.subject, text, html)
+        return Body(said.subject, compose_content(text, html))
 
     def _digest(self, data: Sequence[AssistanceEnrichedData], language: str, zone: str, limits: Limits) -> Body:
         said, text, html = self.render_digest(data, language, zone, limits)
-        return self._serialised(said.subject, text, html)
-
-    def _serialised(self, subject: str, text: str, html: str) -> Body:
-        whole = compose(
-            Mail(
-                sender=self._sender.mail_from,
-                recipient=self._sender.mail_from.rpartition("<")[2].rstrip("> "),
-                subject=subject,
-                text=text,
-                html=html,
-                message_id="<body@localhost>",
-                date=datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
-            )
-        )
-        return Body(subject, _header_lines(whole, keep_mime=True) + b"\r\n" + whole.partition(b"\r\n\r\n")[2])
+        return Body(said.subject, compose_content(text, html))
 
     @staticmethod
     def _fits(make: Callable[[Limits], Body], limits: Sequence[Limits]) -> Body | None:
@@ -190,18 +175,6 @@ class Renderer:
             if len(body.content) <= MAX_BYTES - _HEADERS_BYTES:
                 return body
         return None
-
-
-def _header_lines(message: bytes, *, keep_mime: bool) -> bytes:
-    """The header fields that describe the content, or all the others; each with its continuation lines."""
-    kept, keeping = [], False
-    for line in message.partition(b"\r\n\r\n")[0].split(b"\r\n"):
-        if not line.startswith((b" ", b"\t")):
-            about_content = line.lower().startswith((b"content-", b"mime-version:"))
-            keeping = about_content is keep_mime
-        if keeping:
-            kept.append(line + b"\r\n")
-    return b"".join(kept)
 
 
 def _printable(name: str) -> str:

@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.charset import QP, Charset
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.policy import SMTP, SMTPUTF8, compat32
 from email.utils import format_datetime, parseaddr
 
 from shared.kit.addresses import wire_address
@@ -20,6 +23,12 @@ _LONGEST_NAME = 128  # characters; the library doesn't break a long word
 # The library decodes encoded words in values and writes out the line breaks that it finds in them (CVE-2024-6923's
 # cousin): `=?utf-8?q?a=0D=0ABcc:x?=` becomes a header.
 _NO_ENCODED_WORD = ("=?", "= ?")
+
+_UTF_8 = Charset("utf-8")
+_UTF_8.body_encoding = QP
+# The library's old way with messages, for the content: its headers never change, and the new way parses each of them
+# anew, which is most of what a message costs.
+_CRLF = compat32.clone(linesep="\r\n")
 
 
 class UnsafeHeader(ValueError):
@@ -45,6 +54,24 @@ def compose(mail: Mail) -> bytes:
     """The message as it goes over the wire (RFC 5322), dot-stuffing left to the SMTP client.
 
     Raises:
+        UnsafeHeader: as `compose_head`.
+    """
+    return compose_head(mail) + compose_content(mail.text, mail.html)
+
+
+def compose_content(text: str, html: str) -> bytes:
+    """A `multipart/alternative` (RFC 2046, section 5.1.4): the header fields that describe it, and its parts."""
+    whole = MIMEMultipart("alternative", policy=_CRLF)
+    for subtype, part in (("plain", text), ("html", html)):
+        lines = part.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n") + "\n"
+        whole.attach(MIMEText(lines, subtype, _UTF_8, policy=_CRLF))  # type: ignore[arg-type]
+    return whole.as_bytes()
+
+
+def compose_head(mail: Mail) -> bytes:
+    """The header fields but those that describe the content.
+
+    Raises:
         UnsafeHeader: a header value holds control characters. Checked here and not left to the library, some versions
             of which write them through (CVE-2024-6923).
     """
@@ -68,10 +95,10 @@ def compose(mail: Mail) -> bytes:
     plain = {name: value for name, value in headers.items() if value.isascii() and len(name) + len(value) < _LONGEST}
     for name in headers.keys() - plain.keys():
         message[name] = headers[name]
-    message.set_content(mail.text, cte="quoted-printable")
-    message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
     # ASCII needs no library, whose folding writes a long `List-Id` as encoded words, which nobody decodes there.
-    return b"".join(f"{name}: {value}\r\n".encode() for name, value in plain.items()) + message.as_bytes()
+    return (
+        b"".join(f"{name}: {value}\r\n".encode() for name, value in plain.items()) + message.as_bytes()[: -len(b"\r\n")]
+    )
 
 
 def _address(name: str, address: str) -> Address:

@@ -7,7 +7,7 @@ from enum import Enum, StrEnum
 import asyncpg
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.schemas.registry import MalformedEvent
@@ -58,8 +58,11 @@ def classify(error: BaseException) -> Disposition:
         return Disposition.RETRY
     if isinstance(error, DBAPIError):
         return _classify_database(error)
-    # As they are, and not in SQLAlchemy's wrapping, when connecting: "the database system is starting up".
-    if isinstance(error, asyncpg.InterfaceError) or (isinstance(error, asyncpg.PostgresError) and _passes(error)):
+    # As they are, and not in SQLAlchemy's wrapping, when connecting: "the database system is starting up". An internal
+    # error of the client is what a connection that dies in the middle of a statement has for the next one.
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError) or (
+        isinstance(error, asyncpg.PostgresError) and _passes(error)
+    ):
         return Disposition.RETRY
     return Disposition.STOP
 
@@ -75,8 +78,8 @@ def _classify_database(error: DBAPIError) -> Disposition:
         return Disposition.RETRY
     if isinstance(error, IntegrityError | DataError) or state.startswith("22"):
         return Disposition.PARK
-    if isinstance(error, OperationalError | InterfaceError):
-        return Disposition.RETRY
+    if isinstance(error, OperationalError | InterfaceError) or (isinstance(error, InternalError) and not state):
+        return Disposition.RETRY  # the driver's own internal error has no SQLSTATE
     return Disposition.STOP
 
 

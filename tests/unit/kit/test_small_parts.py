@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError, NotC
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.kit.clock import utc_now, uuid7
@@ -116,6 +116,10 @@ RETRY, PARK, IGNORE, STOP = Disposition.RETRY, Disposition.PARK, Disposition.IGN
         (wrapped(DBAPIError, Exception("gone"), invalidated=True), RETRY),
         (wrapped(InterfaceError, asyncpg.InterfaceError("connection is closed")), RETRY),
         (wrapped(OperationalError, Exception("x")), RETRY),
+        # What asyncpg has for the next statement on a connection that died in the middle of one
+        (wrapped(InternalError, asyncpg.InternalClientError("unexpected protocol state")), RETRY),
+        (asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"), RETRY),
+        (wrapped(InternalError, asyncpg.DataCorruptedError("x")), STOP),
         # Not wrapped by SQLAlchemy, when connecting
         (asyncpg.CannotConnectNowError("the database system is starting up"), RETRY),
         (asyncpg.ConnectionDoesNotExistError("x"), RETRY),
