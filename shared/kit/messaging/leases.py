@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -28,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kit.logging import get_logger
 from shared.kit.messaging.errors import Disposition, classify
+from shared.kit.messaging.pace import Pace
 
 log = get_logger(__name__)
 
@@ -37,6 +39,7 @@ Written = TypeVar("Written")
 # connection held for a minute. A PostgreSQL that restarts a few times would leave the outbox idle for half a minute.
 LONGEST_RECONNECT_SECONDS = 2.0
 LOOK_SECONDS = 2.0  # between looks for leases without an owner; the first is at the first fetch of a session
+GATHER_SECONDS = 0.05  # of a busy queue: rows that come one by one are fetched, and deleted, together
 _WRITE_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)  # seconds: a server that is restarted is back by then
 _GRACE = "2 seconds"  # younger leases are left alone: who lost the session only has usually done the work by then
 
@@ -72,17 +75,25 @@ def tie_leases_to_sessions(broker: OutboxBroker) -> OutboxBroker:
 class SessionLeases(OutboxClient):
     """The client of faststream-outbox, with leases tied to the session that takes them."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._paces: defaultdict[tuple[str, ...], Pace] = defaultdict(Pace)
+
     async def fetch(
         self, conn: AsyncConnection | None, queues: Sequence[str], *, limit: int, lease_ttl_seconds: float
     ) -> list[OutboxInnerMessage]:
         """Claims up to `limit` rows that nobody works on."""
         assert conn is not None, "only the library's own test double does without"
+        pace = self._paces[tuple(queues)]
+        if pace.is_busy(time.monotonic()):
+            await asyncio.sleep(GATHER_SECONDS)
         async with conn.begin():
             owner = await _owner(conn)
             await _release_orphaned(conn, queues)
             token = UUID(bytes=owner.to_bytes(8, "big") + secrets.token_bytes(8))
             parameters = {"queues": list(queues), "limit": limit, "lease_ttl": lease_ttl_seconds, "token": token}
             rows = (await conn.execute(self._fetch_stmt, parameters)).mappings().all()
+        pace.add(len(rows), time.monotonic())
         # UPDATE ... RETURNING has no order.
         return sorted((_row_to_message(dict(row)) for row in rows), key=lambda row: (row.next_attempt_at, row.id))
 

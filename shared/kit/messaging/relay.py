@@ -92,6 +92,7 @@ def register_relay(outbox_broker: OutboxBroker, kafka: Publisher, engine: AsyncE
             queue,
             max_workers=workers,
             fetch_batch_size=20,
+            terminal_flush_batch_size=20,  # those that were published and not deleted are published again: harmless
             min_fetch_interval=0.5,
             max_fetch_interval=2.0,
             lease_ttl_seconds=LEASE_SECONDS,
