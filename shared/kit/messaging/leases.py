@@ -78,14 +78,16 @@ class SessionLeases(OutboxClient):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._paces: defaultdict[tuple[str, ...], Pace] = defaultdict(Pace)
+        self._more_waits: set[tuple[str, ...]] = set()  # queues whose last fetch found all that it asked for
 
     async def fetch(
         self, conn: AsyncConnection | None, queues: Sequence[str], *, limit: int, lease_ttl_seconds: float
     ) -> list[OutboxInnerMessage]:
         """Claims up to `limit` rows that nobody works on."""
         assert conn is not None, "only the library's own test double does without"
-        pace = self._paces[tuple(queues)]
-        if pace.is_busy(time.monotonic()):
+        name = tuple(queues)
+        pace = self._paces[name]
+        if pace.is_busy(time.monotonic()) and name not in self._more_waits:
             await asyncio.sleep(GATHER_SECONDS)
         async with conn.begin():
             owner = await _owner(conn)
@@ -94,6 +96,10 @@ class SessionLeases(OutboxClient):
             parameters = {"queues": list(queues), "limit": limit, "lease_ttl": lease_ttl_seconds, "token": token}
             rows = (await conn.execute(self._fetch_stmt, parameters)).mappings().all()
         pace.add(len(rows), time.monotonic())
+        if len(rows) == limit:
+            self._more_waits.add(name)
+        else:
+            self._more_waits.discard(name)
         # UPDATE ... RETURNING has no order.
         return sorted((_row_to_message(dict(row)) for row in rows), key=lambda row: (row.next_attempt_at, row.id))
 
