@@ -1,4 +1,4 @@
-"""The fault test in its short form. `make soak` runs the long one; this is for whoever runs a single test file."""
+"""The fault test in its short form, with the machine to itself (`make test-faults`). `make soak` is the long one."""
 
 from __future__ import annotations
 
