@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from services.intake.adapters.backlog import Backlog
 from services.intake.adapters.catalogs import load_catalogs
 from services.intake.adapters.events import EventStore
 from services.intake.adapters.feeds import FeedFreshness
-from services.intake.adapters.housekeeping import Housekeeping
+from services.intake.adapters.housekeeping import forget_expired_keys
 from services.intake.adapters.limits import RateLimits, shared_store
 from services.intake.adapters.requests import RequestStore
 from services.intake.adapters.throttling import ThrottlingReporter
@@ -30,6 +31,7 @@ from services.intake.usecases.submit_request import SubmitRequest
 from shared.kit.addresses import AddressHasher
 from shared.kit.clock import Clock, utc_now, uuid7
 from shared.kit.messaging.tracing import current_traceparent
+from shared.kit.periodic import Periodic
 from shared.kit.service import Plumbing
 from shared.schemas import reference
 from shared.schemas.intake import ThrottlingLimit
@@ -65,7 +67,15 @@ def bootstrap(
     )
     backlog = Backlog(plumbing.engine, settings.intake_high_water)
     feeds = FeedFreshness(plumbing.engine, clock=clock)
-    plumbing.components += [requests, refused, backlog, feeds, Housekeeping(plumbing.engine)]
+    plumbing.components += [
+        requests,
+        refused,
+        feeds,
+        Periodic("feeds", feeds.keep, seconds=10),
+        Periodic("forgetting keys", partial(forget_expired_keys, plumbing.engine), seconds=600),
+    ]
+    if settings.intake_high_water:
+        plumbing.components.append(Periodic("backlog", backlog.look, seconds=5))
     accept_events = AcceptEvents(EventStore(plumbing.database), backlog, feeds, hash_address, clock=clock)
     submit = SubmitRequest(
         requests,

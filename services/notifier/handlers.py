@@ -60,7 +60,6 @@ def register_jobs(
         retry_strategy=MailRetry(_QUEUE_GIVES_UP),
         lease_ttl_seconds=LEASE_SECONDS,
         fetch_batch_size=MESSAGES_IN_FLIGHT,
-        terminal_flush_batch_size=MESSAGES_IN_FLIGHT,  # a delivery that was settled is left alone when it comes again
         min_fetch_interval=0.5,
         max_fetch_interval=2.0,
     )

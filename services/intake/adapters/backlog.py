@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-
 from prometheus_client import Gauge
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,7 +15,6 @@ waiting_messages = Gauge(
     "readmit_intake_backlog_messages", "Messages accepted and not yet published, when last counted."
 )
 
-_EVERY_SECONDS = 5.0
 _OPENS_AGAIN = 0.9  # of the mark: what is refused at the brim is not let in and refused by turns
 # A row of the outbox holds up to 500 ledger ids, as JSON: {"ids":[1, 2, 3]}.
 _COUNT = text("""
@@ -28,16 +24,14 @@ _COUNT = text("""
 
 
 class Backlog:
-    """The `Room` port: counts now and then, and what this process adds at once."""
+    """The `Room` port: what was there at the last look, and what this process added since."""
 
-    def __init__(self, engine: AsyncEngine, high_water: int, *, every_seconds: float = _EVERY_SECONDS) -> None:
+    def __init__(self, engine: AsyncEngine, high_water: int) -> None:
         self._engine = engine
         self._high_water = high_water
-        self._every_seconds = every_seconds
         self._waiting = 0
         self._added = 0
         self._full = False
-        self._task: asyncio.Task[None] | None = None
 
     def is_full(self) -> bool:
         return self._full
@@ -53,16 +47,6 @@ class Backlog:
             return None
         return f"{self._waiting} messages wait for Kafka; events are refused from {self._high_water} on"
 
-    async def start(self) -> None:
-        if self._high_water:
-            self._task = asyncio.create_task(self._run(), name="backlog")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
     async def look(self) -> None:
         """Counts."""
         before = self._added
@@ -71,17 +55,6 @@ class Backlog:
         self._waiting = counted + self._added - before  # added meanwhile: perhaps twice, until the next look
         waiting_messages.set(self._waiting)
         self._judge()
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            began = loop.time()
-            try:
-                await self.look()
-            except Exception as error:  # the database is away: what is sent meanwhile can't be written down either
-                log.warning("backlog.not_counted", error=type(error).__name__)
-            # Millions of rows take a while: never more than a twentieth of one core of the database.
-            await asyncio.sleep(max(self._every_seconds, 20 * (loop.time() - began)))
 
     def _judge(self) -> None:
         was, mark = self._full, self._high_water * (_OPENS_AGAIN if self._full else 1)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 
 from prometheus_client import Gauge
@@ -12,15 +10,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.kit.clock import Clock
-from shared.kit.logging import get_logger
-
-log = get_logger(__name__)
 
 last_accepted = Gauge(
     "readmit_intake_feed_last_accepted_seconds", "When events of a source were last accepted, Unix time.", ["source"]
 )
 
-_FLUSH_SECONDS = 10.0
 _MOST_SOURCES = 100  # a source is whatever the platform says; metrics stay readable whatever that is
 _OTHERS = "(others)"
 
@@ -40,24 +34,25 @@ class FeedFreshness:
         self._clock = clock
         self._times: dict[str, datetime] = {}
         self._unsaved: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._is_loaded = False
 
     def heard(self, sources: Iterable[str]) -> None:
         now = self._clock()
         for source in set(sources):
             self._note(source, now, saved=False)
 
+    async def keep(self) -> None:
+        """Takes up what was written down before, once, and writes down what is new."""
+        if not self._is_loaded:
+            await self.load()
+            self._is_loaded = True
+        await self.save()
+
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="feeds")
+        """Nothing to do: `keep` is called in time."""
 
     async def stop(self) -> None:
-        if self._task is None:
-            return
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        with suppress(Exception):
-            await self.save()
+        await self.save()
 
     async def save(self) -> None:
         """Writes down who was heard since the last time."""
@@ -77,18 +72,6 @@ class FeedFreshness:
         async with self._engine.connect() as connection:
             for row in (await connection.execute(_LOAD)).all():
                 self._note(row.source, row.last_accepted, saved=True)
-
-    async def _run(self) -> None:
-        loaded = False
-        while True:
-            try:
-                if not loaded:
-                    await self.load()
-                    loaded = True
-                await self.save()
-            except Exception as error:
-                log.warning("feeds.not_saved", error=type(error).__name__)
-            await asyncio.sleep(_FLUSH_SECONDS)
 
     def _note(self, source: str, time: datetime, *, saved: bool) -> None:
         if source not in self._times and len(self._times) >= _MOST_SOURCES:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.intake.adapters.housekeeping import Housekeeping
+from services.intake.adapters.housekeeping import forget_expired_keys
 from shared.kit.db.engine import create_engine
 from tests.integration.intake.conftest import Intake
 
@@ -75,11 +75,10 @@ async def test_a_key_is_kept_for_a_day(intake: Intake) -> None:
 async def test_expired_keys_are_forgotten(intake: Intake) -> None:
     await intake.client().post(PATH, json=REQUEST, headers=KEY)
     engine = create_engine(intake.database_url, pool_size=4, application_name="test")
-    housekeeping = Housekeeping(engine)
-    await housekeeping.forget_expired_keys()
+    await forget_expired_keys(engine)
     assert len(await intake.rows("SELECT 1 FROM idempotency_keys")) == 1
     await intake.rows("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'")
-    await housekeeping.forget_expired_keys()
+    await forget_expired_keys(engine)
     assert await intake.rows("SELECT 1 FROM idempotency_keys") == []
     await engine.dispose()
 
