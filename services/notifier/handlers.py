@@ -60,6 +60,8 @@ def register_jobs(
         retry_strategy=MailRetry(_QUEUE_GIVES_UP),
         lease_ttl_seconds=LEASE_SECONDS,
         fetch_batch_size=MESSAGES_IN_FLIGHT,
+        # While more waits. A delivery that was settled is left alone when its job comes again.
+        terminal_flush_batch_size=MESSAGES_IN_FLIGHT,
         min_fetch_interval=0.5,
         max_fetch_interval=2.0,
     )
